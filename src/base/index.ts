@@ -1,0 +1,6 @@
+/** The ground floor: errors, time, randomness, atomic files and progress. Every folder may use it; it uses nothing. */
+export * from './errors.ts';
+export * from './files.ts';
+export * from './progress.ts';
+export * from './random.ts';
+export * from './time.ts';

@@ -1,0 +1,6 @@
+/** A forecaster: its description, its weights, and the registry that keeps its versions. */
+export * from './description.ts';
+export * from './model.ts';
+export * from './registry.ts';
+export * from './safetensors.ts';
+export * from './weights.ts';

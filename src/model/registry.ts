@@ -1,0 +1,167 @@
+/**
+ * The registry: a folder of models, each with its versions and a pointer to the current one.
+ *
+ *     models/NAME/versions/VERSION/{model.json, weights.safetensors}
+ *     models/NAME/current.json      {"version": …, "previous": […]}, replaced atomically
+ *
+ * A version is written under a temporary name and renamed when it is whole; it is never changed afterwards.
+ */
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { BarcastError, isTemporaryName, syncDirectory, temporaryName, writeFileAtomic } from '../base/index.ts';
+import type { Kernel } from '../kernel/index.ts';
+import { type ModelDescription, parseDescription } from './description.ts';
+import { Model } from './model.ts';
+import { decodeSafetensors, encodeSafetensors } from './safetensors.ts';
+import { weightsFromTensors, weightsHash, weightsToTensors } from './weights.ts';
+
+const DESCRIPTION = 'model.json';
+const WEIGHTS = 'weights.safetensors';
+
+interface Current {
+  readonly version: string;
+  /** Versions that were current before, latest last. */
+  readonly previous: readonly string[];
+}
+
+export interface RegistryEntry {
+  readonly name: string;
+  readonly current: string | null;
+  readonly versions: readonly string[];
+}
+
+/** @throws BARCAST_E_USAGE for a name that cannot be a folder's */
+export function checkModelName(name: string): string {
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name)) {
+    throw new BarcastError('BARCAST_E_USAGE', `'${name}' cannot be a model's name`, 'use up to 64 letters, digits, dots, dashes and underscores');
+  }
+  return name;
+}
+
+const missing = (reference: string, models: string) =>
+  new BarcastError('BARCAST_E_MODEL_MISSING', `there is no model '${reference}' in ${models}`, "'barcast models list' shows what there is; 'barcast train' makes one");
+
+function subfolders(path: string): string[] {
+  if (!existsSync(path)) return [];
+  const folders = readdirSync(path, { withFileTypes: true }).filter((entry) => entry.isDirectory() && !isTemporaryName(entry.name));
+  return folders.map((entry) => entry.name).sort();
+}
+
+export class Registry {
+  readonly directory: string;
+
+  constructor(directory: string) {
+    this.directory = directory;
+  }
+
+  #folder(name: string): string {
+    return join(this.directory, checkModelName(name));
+  }
+
+  #current(name: string): Current | undefined {
+    const path = join(this.#folder(name), 'current.json');
+    if (!existsSync(path)) return undefined;
+    try {
+      return JSON.parse(readFileSync(path, 'utf8')) as Current;
+    } catch (error) {
+      throw new BarcastError('BARCAST_E_MODEL_FORMAT', `${path} is not JSON`, `'barcast models promote ${name}@VERSION' writes it anew`, { cause: error });
+    }
+  }
+
+  list(): RegistryEntry[] {
+    return subfolders(this.directory)
+      .map((name) => ({ name, versions: subfolders(join(this.directory, name, 'versions')) }))
+      .filter(({ versions }) => versions.length > 0)
+      .map(({ name, versions }) => ({ name, current: this.#current(name)?.version ?? null, versions }));
+  }
+
+  /** The folder of a model named `NAME` (its current version), `NAME@VERSION`, or by a path. @throws BARCAST_E_MODEL_MISSING */
+  resolve(reference: string): string {
+    if (existsSync(join(reference, DESCRIPTION))) return reference;
+    const [name, version] = reference.split('@', 2);
+    if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name)) throw missing(reference, this.directory);
+    const chosen = version ?? this.#current(name)?.version;
+    const folder = chosen ? join(this.#folder(name), 'versions', chosen) : undefined;
+    if (!folder || !existsSync(join(folder, DESCRIPTION))) throw missing(reference, this.directory);
+    return folder;
+  }
+
+  show(reference: string): ModelDescription {
+    const path = join(this.resolve(reference), DESCRIPTION);
+    return parseDescription(readFileSync(path, 'utf8'), path);
+  }
+
+  /** Writes a new version whole or not at all; one that is there already is left as it is. Answers its folder. */
+  save(description: ModelDescription, weights: Float32Array): string {
+    const versions = join(this.#folder(description.name), 'versions');
+    if (existsSync(join(versions, description.version))) return join(versions, description.version);
+    mkdirSync(versions, { recursive: true });
+    for (const entry of readdirSync(versions)) if (isTemporaryName(entry)) rmSync(join(versions, entry), { recursive: true, force: true });
+    const target = join(versions, description.version);
+    const temporary = temporaryName(target);
+    try {
+      mkdirSync(temporary);
+      writeModel(temporary, description, weights);
+      renameSync(temporary, target);
+      syncDirectory(versions);
+    } catch (error) {
+      rmSync(temporary, { recursive: true, force: true });
+      throw error;
+    }
+    return target;
+  }
+
+  /** Makes a version the current one. @throws BARCAST_E_MODEL_MISSING */
+  promote(name: string, version: string): void {
+    this.resolve(`${name}@${version}`);
+    const now = this.#current(name);
+    if (now?.version === version) return;
+    const previous = now ? [...now.previous, now.version] : [];
+    this.#point(name, { version, previous });
+  }
+
+  /** Makes the version current that was so before; answers it. @throws BARCAST_E_MODEL_MISSING when there is none */
+  rollback(name: string): string {
+    const now = this.#current(name);
+    const version = now?.previous.at(-1);
+    if (!now || version === undefined) {
+      throw new BarcastError('BARCAST_E_MODEL_MISSING', `model '${name}' has no earlier version to go back to`, "'barcast models show' tells its versions");
+    }
+    this.resolve(`${name}@${version}`);
+    this.#point(name, { version, previous: now.previous.slice(0, -1) });
+    return version;
+  }
+
+  #point(name: string, current: Current): void {
+    writeFileAtomic(join(this.#folder(name), 'current.json'), `${JSON.stringify(current, null, 2)}\n`);
+  }
+
+  /** @throws BARCAST_E_MODEL_MISSING, BARCAST_E_MODEL_FORMAT */
+  load(reference: string, kernel: Kernel): Promise<Model> {
+    return readModel(this.resolve(reference), kernel);
+  }
+}
+
+/** Writes a model's two files into a folder that exists. */
+export function writeModel(folder: string, description: ModelDescription, weights: Float32Array): void {
+  const metadata = { format: 'barcast', model: description.name, version: description.version, weightsHash: description.weightsHash };
+  writeFileAtomic(join(folder, WEIGHTS), encodeSafetensors({ tensors: weightsToTensors(description.shape, weights), metadata }));
+  writeFileAtomic(join(folder, DESCRIPTION), `${JSON.stringify(description, null, 2)}\n`);
+}
+
+/** Opens the model in a folder and checks its weights against the hash in its description. */
+export async function readModel(folder: string, kernel: Kernel): Promise<Model> {
+  const read = (name: string) => {
+    const path = join(folder, name);
+    if (!existsSync(path)) throw new BarcastError('BARCAST_E_MODEL_MISSING', `${path} does not exist`, "name a model's folder, or a model that 'barcast models list' shows");
+    return { path, bytes: readFileSync(path) };
+  };
+  const text = read(DESCRIPTION);
+  const description = parseDescription(text.bytes.toString('utf8'), text.path);
+  const file = read(WEIGHTS);
+  const weights = weightsFromTensors(description.shape, decodeSafetensors(file.bytes, file.path), file.path);
+  if (weightsHash(weights) !== description.weightsHash) {
+    throw new BarcastError('BARCAST_E_MODEL_FORMAT', `${file.path} is not the file that ${text.path} describes: the hashes of the weights differ`, 'restore both from one copy, or train again');
+  }
+  return Model.open(description, weights, kernel);
+}

@@ -1,0 +1,185 @@
+/**
+ * The training loop: batches, steps, validation, early stopping, checkpoints. It knows nothing of bars or files of
+ * models. The same inputs give the same bits, run after run, stopped and resumed or not.
+ */
+import { BarcastError, type Progress } from '../base/index.ts';
+import { type TrainingDefaults, selectWindows, type WindowSet } from '../features/index.ts';
+import { initialWeights, type Kernel, type KernelNetwork, type Loss, meanLoss, type NetworkShape } from '../kernel/index.ts';
+import { networkOutputs } from '../model/index.ts';
+import type { Checkpoint, CheckpointFile, EpochRecord, RunPlace } from './checkpoint.ts';
+import { Batches, epochOrder } from './sampler.ts';
+
+export interface TrainingRun {
+  readonly kernel: Kernel;
+  readonly shape: NetworkShape;
+  /** Scaled, every target known. */
+  readonly windows: WindowSet;
+  /** `[N]` in the network's output units. */
+  readonly targets: Float32Array;
+  readonly training: Int32Array;
+  readonly validation: Int32Array;
+  readonly settings: TrainingDefaults;
+  readonly seed: number;
+  /** Names data and settings: a checkpoint of another fingerprint is not taken up. */
+  readonly fingerprint: string;
+  readonly checkpoint?: CheckpointFile;
+  /** Time between checkpoints within an epoch. */
+  readonly checkpointEveryMs: number;
+  readonly progress: Progress;
+  readonly signal?: AbortSignal;
+}
+
+export interface TrainingResult {
+  /** Weights of the epoch with the lowest validation loss. */
+  readonly weights: Float32Array;
+  readonly bestEpoch: number;
+  readonly epochs: number;
+  readonly steps: number;
+  /** Sequences trained on by this process (a resumed run counts from where it took up). */
+  readonly sequences: number;
+  readonly seconds: number;
+  readonly history: readonly EpochRecord[];
+}
+
+/** The learning rate of a step (from 0) among `steps`. */
+export function learningRateAt(settings: TrainingDefaults, step: number, steps: number): number {
+  const peak = settings.optimizer.learningRate;
+  if (settings.schedule !== 'cosine') return peak;
+  return peak * (0.1 + 0.45 * (1 + Math.cos((Math.PI * step) / steps)));
+}
+
+/** @throws BARCAST_E_DIVERGED, BARCAST_E_INTERRUPTED (after a last checkpoint), BARCAST_E_CHECKPOINT */
+export async function runTraining(run: TrainingRun): Promise<TrainingResult> {
+  const network = await run.kernel.createNetwork(run.shape, initialWeights(run.shape, run.seed));
+  try {
+    return await new Trainer(run, network).run();
+  } finally {
+    network.close();
+  }
+}
+
+class Trainer {
+  readonly #run: TrainingRun;
+  readonly #network: KernelNetwork;
+  readonly #batches: Batches;
+  readonly #stepsAnEpoch: number;
+  #place: RunPlace = { epoch: 0, batch: 0, step: 0, lossSum: 0, history: [] };
+  #best: Float32Array = new Float32Array(0);
+  #checkpointAt = performance.now();
+  #sequences = 0;
+
+  constructor(run: TrainingRun, network: KernelNetwork) {
+    this.#run = run;
+    this.#network = network;
+    this.#batches = new Batches(run.windows, run.targets, run.shape.features, run.settings.batch);
+    this.#stepsAnEpoch = Math.ceil(run.training.length / run.settings.batch);
+  }
+
+  async run(): Promise<TrainingResult> {
+    const { settings } = this.#run;
+    const startedAt = performance.now();
+    await this.#resume();
+    while (this.#place.epoch < settings.epochs && !this.#patienceEnded()) await this.#epoch();
+    return {
+      weights: this.#best,
+      bestEpoch: this.#bestRecord().epoch,
+      epochs: this.#place.epoch,
+      steps: this.#place.step,
+      sequences: this.#sequences,
+      seconds: (performance.now() - startedAt) / 1000,
+      history: this.#place.history,
+    };
+  }
+
+  /** Takes up a checkpoint of this very run, if there is one. */
+  async #resume(): Promise<void> {
+    const { checkpoint: file, fingerprint, progress } = this.#run;
+    if (!file?.exists()) return;
+    const checkpoint = file.read();
+    if (checkpoint.fingerprint !== fingerprint) return;
+    await this.#network.writeWeights(checkpoint.weights);
+    await this.#network.writeOptimizer(checkpoint.optimizer);
+    this.#place = checkpoint.place;
+    this.#best = checkpoint.best;
+    progress.say(`resumed at epoch ${checkpoint.place.epoch + 1}, step ${checkpoint.place.step.toLocaleString('en-US')}`);
+  }
+
+  async #epoch(): Promise<void> {
+    const { settings, seed, training, progress } = this.#run;
+    const { epoch } = this.#place;
+    const order = epochOrder(training, seed, epoch);
+    const label = `epoch ${epoch + 1}/${settings.epochs}`;
+    const steps = this.#stepsAnEpoch * settings.epochs;
+    while (this.#place.batch < this.#stepsAnEpoch) {
+      const { batch, step } = this.#place;
+      const indices = order.subarray(batch * settings.batch, (batch + 1) * settings.batch);
+      const optimizer = { ...settings.optimizer, learningRate: learningRateAt(settings, step, steps) };
+      const loss = await this.#network.trainStep(this.#batches.gather(indices, settings.loss, seed, step), optimizer);
+      this.#sequences += indices.length;
+      this.#place = { ...this.#place, batch: batch + 1, step: step + 1, lossSum: this.#place.lossSum + loss * indices.length };
+      const seen = Math.min(training.length, (batch + 1) * settings.batch);
+      progress.update(label, seen, training.length, `sequences, loss ${(this.#place.lossSum / seen).toFixed(5)}`);
+      await this.#pause();
+    }
+    await this.#endEpoch();
+  }
+
+  /** Between two steps: a checkpoint when it is due, and the end when a signal asks for it. */
+  async #pause(): Promise<void> {
+    const { signal, checkpointEveryMs, checkpoint } = this.#run;
+    const stopping = signal?.aborted === true;
+    if (stopping || performance.now() - this.#checkpointAt > checkpointEveryMs) {
+      await this.#saveCheckpoint();
+      await new Promise(setImmediate);
+    }
+    if (stopping) {
+      const kept = checkpoint ? `a checkpoint of step ${this.#place.step} is kept` : 'no checkpoint is kept';
+      throw new BarcastError('BARCAST_E_INTERRUPTED', `training was stopped; ${kept}`, 'run the same command again to go on');
+    }
+  }
+
+  async #endEpoch(): Promise<void> {
+    const { training, progress } = this.#run;
+    const { epoch, lossSum, history } = this.#place;
+    const validationLoss = await this.#validationLoss();
+    const record: EpochRecord = { epoch: epoch + 1, trainLoss: lossSum / training.length, validationLoss };
+    if (!Number.isFinite(record.trainLoss) || !Number.isFinite(validationLoss)) {
+      throw new BarcastError('BARCAST_E_DIVERGED', `the loss of epoch ${epoch + 1} is not finite`, 'lower the learning rate');
+    }
+    this.#place = { ...this.#place, epoch: epoch + 1, batch: 0, lossSum: 0, history: [...history, record] };
+    if (this.#bestRecord() === record) this.#best = await this.#network.readWeights();
+    progress.say(`epoch ${record.epoch}: train loss ${record.trainLoss.toFixed(5)}, validation loss ${validationLoss.toFixed(5)}`);
+    await this.#saveCheckpoint();
+  }
+
+  async #validationLoss(): Promise<number> {
+    const { windows, targets, validation, settings } = this.#run;
+    const outputs = await networkOutputs(this.#network, selectWindows(windows, validation));
+    const wanted = Float32Array.from(validation, (window) => targets[window]);
+    return meanLoss(settings.loss as Loss, outputs, wanted);
+  }
+
+  #bestRecord(): EpochRecord {
+    return this.#place.history.reduce((best, record) => (record.validationLoss < best.validationLoss ? record : best));
+  }
+
+  #patienceEnded(): boolean {
+    const { history } = this.#place;
+    const { patience } = this.#run.settings;
+    return patience > 0 && history.length > 0 && history.length - this.#bestRecord().epoch >= patience;
+  }
+
+  async #saveCheckpoint(): Promise<void> {
+    const { checkpoint: file, fingerprint } = this.#run;
+    this.#checkpointAt = performance.now();
+    if (!file) return;
+    const checkpoint: Checkpoint = {
+      fingerprint,
+      place: this.#place,
+      weights: await this.#network.readWeights(),
+      optimizer: await this.#network.readOptimizer(),
+      best: this.#best,
+    };
+    file.write(checkpoint);
+  }
+}

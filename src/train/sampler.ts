@@ -1,0 +1,66 @@
+/** Which windows make which batch: a pure function of the seed, the epoch and the batch, so that any rank can tell. */
+import { Random } from '../base/index.ts';
+import type { WindowSet } from '../features/index.ts';
+import type { Loss, TrainingBatch } from '../kernel/index.ts';
+
+const SHUFFLE_STREAM = 0x2000;
+
+/** The training windows' order in an epoch (from 0): a fresh shuffle each, the same for the same seed. */
+export function epochOrder(training: Int32Array, seed: number, epoch: number): Int32Array {
+  const order = training.slice();
+  new Random(seed, SHUFFLE_STREAM + epoch).shuffle(order);
+  return order;
+}
+
+/** Cuts batches out of a scaled window set; arrays are made once and reused, so a batch is valid until the next. */
+export class Batches {
+  readonly #windows: WindowSet;
+  readonly #targets: Float32Array;
+  readonly #features: number;
+  readonly #starts: Int32Array;
+  readonly #batchTargets: Float32Array;
+  readonly #shift: Float32Array;
+  readonly #gain: Float32Array;
+
+  /** @param targets `[N]` of the whole window set */
+  constructor(windows: WindowSet, targets: Float32Array, features: number, size: number) {
+    this.#windows = windows;
+    this.#targets = targets;
+    this.#features = features;
+    this.#starts = new Int32Array(size);
+    this.#batchTargets = new Float32Array(size);
+    const scales = windows.scaleStride > 0 ? size * features : 0;
+    this.#shift = new Float32Array(scales);
+    this.#gain = new Float32Array(scales);
+  }
+
+  /** The batch of the windows `indices`, at most the size given to the constructor. */
+  gather(indices: Int32Array, loss: Loss, dropoutSeed: number, step: number): TrainingBatch {
+    const { starts, shift, gain, scaleStride, matrix } = this.#windows;
+    const width = this.#features;
+    const count = indices.length;
+    for (let b = 0; b < count; b++) {
+      const window = indices[b];
+      this.#starts[b] = starts[window];
+      this.#batchTargets[b] = this.#targets[window];
+      if (scaleStride === 0) continue;
+      for (let f = 0; f < width; f++) {
+        this.#shift[b * width + f] = shift[window * scaleStride + f];
+        this.#gain[b * width + f] = gain[window * scaleStride + f];
+      }
+    }
+    const own = scaleStride > 0;
+    return {
+      matrix,
+      starts: this.#starts.subarray(0, count),
+      shift: own ? this.#shift.subarray(0, count * width) : shift,
+      gain: own ? this.#gain.subarray(0, count * width) : gain,
+      scaleStride: own ? width : 0,
+      targets: this.#batchTargets.subarray(0, count),
+      loss,
+      dropoutSeed,
+      step,
+      firstSequence: 0,
+    };
+  }
+}
