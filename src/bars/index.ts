@@ -1,0 +1,8 @@
+/** Bars: what a bar is, symbols, the exchange's calendar, flaws and gaps. Uses `base` alone. */
+export * from './bar.ts';
+export * from './calendar.ts';
+export { newYorkOffsetMinutes } from './civil.ts';
+export { UNSCHEDULED_CLOSURES } from './exchange-days.ts';
+export * from './gaps.ts';
+export * from './sp500.ts';
+export * from './symbols.ts';

@@ -1,0 +1,98 @@
+/** `barcast evaluate` as a function: a model and the baselines on bars that the model was not fitted on. */
+
+import type { MarketBars } from '../bars/index.ts';
+import { BarcastError, epochMinute, epochMs, isoOfMinute, msToMinute } from '../base/index.ts';
+import { buildWindows, selectWindows, type WindowSet } from '../features/index.ts';
+import type { Model } from '../model/index.ts';
+import { type Evaluation, evaluateForecasts } from './evaluation.ts';
+import type { ReturnsView } from './returns-view.ts';
+import { fitRidge, predictRidge } from './ridge.ts';
+
+export interface EvaluateOptions {
+  readonly model: Model;
+  /** The bars to score on. Forecasts made, or reaching, into the span the model was fitted on are left out. */
+  readonly bars: MarketBars;
+  /** The bars the model was fitted on, to fit the ridge on; undefined when they are not at hand. */
+  readonly trainingBars?: MarketBars;
+}
+
+export interface ModelEvaluation extends Evaluation {
+  readonly modelName: string;
+  readonly version: string;
+  readonly weightsHash: string;
+  readonly horizonMinutes: number;
+  /** Windows left out because they reach into the span that the model was fitted on. */
+  readonly fittedWindowsLeftOut: number;
+  /** Symbols among the windows that the model was not trained on. */
+  readonly unseenSymbols: number;
+}
+
+/** First minute after the span a model was fitted on, and the span's first minute. */
+function fittedSpan(model: Model): { from: number; to: number } | undefined {
+  const provenance = model.description.provenance;
+  if (!provenance) return undefined;
+  const minuteOf = (iso: string) => msToMinute(epochMs(Date.parse(iso)));
+  return { from: minuteOf(provenance.from), to: minuteOf(provenance.to) };
+}
+
+function returnsOf(windows: WindowSet, model: Model): ReturnsView {
+  const { windowLength, features, oneMinuteReturns } = model.recipe;
+  return { matrix: windows.matrix, starts: windows.starts, windowLength, stride: features.length, ...oneMinuteReturns };
+}
+
+function fitOn(bars: MarketBars, model: Model) {
+  const windows = buildWindows(bars, model.recipe, { requireTarget: true });
+  return fitRidge({ ...windows, returns: returnsOf(windows, model) }, { horizonMinutes: model.recipe.horizonMinutes });
+}
+
+/** Windows whose rows and target lie wholly outside the fitted span. */
+function outsideOf(windows: WindowSet, model: Model): Int32Array {
+  const { windowLength, horizonMinutes } = model.recipe;
+  const span = fittedSpan(model);
+  const all = Int32Array.from(windows.asOf, (_, i) => i);
+  if (!span) return all;
+  return all.filter((i) => windows.asOf[i] + horizonMinutes <= span.from || windows.asOf[i] - windowLength >= span.to);
+}
+
+/** @throws BARCAST_E_TOO_FEW_WINDOWS when nothing is left to score on */
+export async function evaluateModel(options: EvaluateOptions): Promise<ModelEvaluation> {
+  const { model, bars, trainingBars } = options;
+  const every = model.windows(bars, { requireTarget: true });
+  const kept = outsideOf(every, model);
+  if (kept.length === 0) {
+    const span = fittedSpan(model);
+    const fitted = span
+      ? `; it was fitted on ${isoOfMinute(epochMinute(span.from))} to ${isoOfMinute(epochMinute(span.to))}`
+      : '';
+    throw new BarcastError(
+      'BARCAST_E_TOO_FEW_WINDOWS',
+      `no window is left to score '${model.name}' on${fitted}`,
+      'choose --from and --to outside that span, with bars in the store',
+    );
+  }
+  const windows = selectWindows(every, kept);
+  const predictions = await model.predict(windows);
+  const price = (returns: Float64Array) => returns.map((value, i) => windows.lastClose[i] * Math.exp(value));
+  const ridge = trainingBars ? fitOn(trainingBars, model) : null;
+  const evaluation = evaluateForecasts(
+    {
+      windows,
+      predictedReturn: predictions.predictedReturn,
+      low: price(predictions.low),
+      high: price(predictions.high),
+      ridgeReturn: ridge ? predictRidge(ridge, returnsOf(windows, model)) : null,
+    },
+    { horizonMinutes: model.horizonMinutes },
+  );
+  const trained = new Set(model.description.provenance?.symbols ?? []);
+  const { name, version, weightsHash, horizonMinutes } = model;
+  return {
+    modelName: name,
+    version,
+    weightsHash,
+    horizonMinutes,
+    ...evaluation,
+    fittedWindowsLeftOut: every.starts.length - kept.length,
+    unseenSymbols: windows.symbols.filter((symbol) => !trained.has(symbol)).length,
+  };
+}

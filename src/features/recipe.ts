@@ -1,0 +1,90 @@
+/**
+ * A recipe says how bars become windows and how a network's outputs become forecasts. It is the one place for that:
+ * training, evaluation, `predict`, live serving and replay all go through the same functions, so that they agree to
+ * the bit.
+ *
+ * Causality: a window's features and scales depend on the bars of its own session from the open up to its last bar,
+ * on scalers fitted on the training part, and on nothing else.
+ */
+import type { MarketBars } from '../bars/index.ts';
+import type { Loss, NetworkShape, OptimizerSettings, Windows } from '../kernel/index.ts';
+import type { RowFormula } from './rows.ts';
+
+export type RecipeName = 'returns' | 'cs205';
+
+/** What fitting found on the training part alone; JSON, kept in the model directory. */
+export type FittedScaler = { readonly [name: string]: number | readonly number[] };
+
+/** How a recipe is trained when the user says nothing else. */
+export interface TrainingDefaults {
+  readonly epochs: number;
+  readonly batch: number;
+  readonly loss: Loss;
+  readonly optimizer: OptimizerSettings;
+  /** `random` is the reference project's way, kept for comparison: its validation part leaks. */
+  readonly validationSplit: 'chronological' | 'random';
+  readonly validationShare: number;
+  /** Epochs without a better validation loss before training stops; 0 for never. */
+  readonly patience: number;
+  /** How the learning rate goes over the steps: `cosine` falls to a tenth along half a cosine. */
+  readonly schedule?: 'constant' | 'cosine';
+  /** Whether the forecasts' amplitude is fitted on the validation part (least squares); the interval always is. */
+  readonly calibrateAmplitude?: boolean;
+}
+
+/** N windows of a market in one flat feature matrix, each ending at a bar that traded. */
+export interface WindowSet extends Windows {
+  readonly recipe: RecipeName;
+  /** Sorted; `symbol[i]` is an index into it. */
+  readonly symbols: readonly string[];
+  /** `[N]` */
+  readonly symbol: Int32Array;
+  /** `[N]` EpochMinute at which the last bar ENDED: its minute + 1. The forecast is for asOf + horizon. */
+  readonly asOf: Int32Array;
+  /** `[N]` close of the last bar. */
+  readonly lastClose: Float64Array;
+  /** `[N]` last price at asOf + horizon - 1, the bar that ends the horizon; NaN where it is not known or not in the session. */
+  readonly targetClose: Float64Array;
+  /**
+   * `[N]` the window's own volatility: root mean square of its one-minute log returns times sqrt(horizon), with a
+   * floor; log returns to the horizon are divided by it.
+   */
+  readonly volatility: Float64Array;
+}
+
+export interface Recipe {
+  readonly name: RecipeName;
+  /** Raised whenever the meaning of a feature, scale or target changes; a model of another version is refused. */
+  readonly version: number;
+  readonly windowLength: number;
+  readonly horizonMinutes: number;
+  /** Names of the F features. */
+  readonly features: readonly string[];
+  /** The feature that gives one-minute log returns in the unscaled matrix, and whether it holds them or closes. */
+  readonly oneMinuteReturns: { readonly feature: number; readonly holds: 'logReturn' | 'close' };
+  /** What a minute's row of the matrix holds: the one formula of batch and live. */
+  readonly row: RowFormula;
+  /** Minutes without a trade that a window accepts: in one run (a longer run is a gap), and in all. */
+  readonly quiet: { readonly longestRun: number; readonly most: number };
+  readonly network: NetworkShape;
+  readonly training: TrainingDefaults;
+  /** `[N]` training targets, in the network's output units, of windows with a known targetClose. */
+  targets(windows: WindowSet, scaler: FittedScaler): Float32Array;
+  /** The log return to the horizon that an output stands for, `[N]`. */
+  decode(output: Float32Array, windows: WindowSet, scaler: FittedScaler): Float64Array;
+  /** Fits scalers on training windows alone. */
+  fit(training: WindowSet): FittedScaler;
+  /** The windows with their shift, gain and scaleStride set by the scaler; the matrix is shared. */
+  scale(windows: WindowSet, scaler: FittedScaler): WindowSet;
+}
+
+export interface WindowOptions {
+  /** Keep windows whose last bar ended within [from, to), as EpochMinute. */
+  readonly asOfFrom?: number;
+  readonly asOfTo?: number;
+  /** Keep only windows whose targetClose is known (training, evaluation) or all (prediction). */
+  readonly requireTarget: boolean;
+}
+
+/** Builds the window set of a market. Unscaled: shift 0, gain 1, stride 0 until `Recipe.scale`. */
+export type BuildWindows = (bars: MarketBars, recipe: Recipe, options: WindowOptions) => WindowSet;
