@@ -30,7 +30,9 @@ export function runtimeOf(root) {
 /** The versions a lock file names. @param {string} path */
 function lockedVersions(path) {
   const { packages } = JSON.parse(readFileSync(path, 'utf8'));
-  return /** @type {[string, { version: string, optional?: boolean }][]} */ (Object.entries(packages)).filter(([name]) => name !== '');
+  return /** @type {[string, { version: string, optional?: boolean }][]} */ (Object.entries(packages)).filter(
+    ([name]) => name !== '',
+  );
 }
 
 /** Whether node_modules holds what package-lock.json names. @param {string} root */
@@ -53,12 +55,15 @@ export function setUp(root) {
   if (!packagesAreThere(root)) {
     say('set-up: installing packages (npm ci) ...');
     if (run(root, 'npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']) !== 0) {
-      say("BARCAST_E_NETWORK: 'npm ci' failed; see its lines above, check the way to the npm registry, and run the same command again");
+      say(
+        "BARCAST_E_NETWORK: 'npm ci' failed; see its lines above, check the way to the npm registry, and run the same command again",
+      );
       process.exit(1);
     }
   }
   const build = join(root, 'scripts', 'build-native.mjs');
-  if (run(root, process.execPath, [build]) !== 0) say('set-up: the C kernel was not built; the reference kernel serves');
+  if (run(root, process.execPath, [build]) !== 0)
+    say('set-up: the C kernel was not built; the reference kernel serves');
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) setUp(fileURLToPath(new URL('..', import.meta.url)));

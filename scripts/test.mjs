@@ -24,8 +24,14 @@ function installPrograms() {
   if (missing.length === 0) return;
   const list = missing.join(' ');
   say(`set-up: installing ${list} (apt-get) ...`);
-  const options = { stdio: /** @type {['ignore', 'ignore', 2]} */ (['ignore', 'ignore', 2]), env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } };
-  const commands = [['update', '-qq'], ['install', '-y', '-qq', '--no-install-recommends', ...missing]];
+  const options = {
+    stdio: /** @type {['ignore', 'ignore', 2]} */ (['ignore', 'ignore', 2]),
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+  };
+  const commands = [
+    ['update', '-qq'],
+    ['install', '-y', '-qq', '--no-install-recommends', ...missing],
+  ];
   const done = commands.every((args) => spawnSync('apt-get', args, options).status === 0);
   if (done && PROGRAMS.every(({ path }) => existsSync(path))) return;
   say(`the tests need ${list}: run 'sudo apt-get update && sudo apt-get install ${list}', then 'npm test' again`);
@@ -38,6 +44,11 @@ const runtime = runtimeOf(root);
 const named = process.argv.slice(2);
 // globSync is in Node 22 and later; the checkout's own Node finds the files when this one is older.
 const list = "import { globSync } from 'node:fs'; console.log(globSync('test/**/*.test.ts').sort().join('\\n'))";
-const found = named.length > 0 ? named : spawnSync(runtime, ['--input-type=module', '-e', list], { cwd: root, encoding: 'utf8' }).stdout.trim().split('\n');
+const found =
+  named.length > 0
+    ? named
+    : spawnSync(runtime, ['--input-type=module', '-e', list], { cwd: root, encoding: 'utf8' })
+        .stdout.trim()
+        .split('\n');
 const { status } = spawnSync(runtime, ['--test', '--test-concurrency=2', ...found], { cwd: root, stdio: 'inherit' });
 process.exit(status ?? 1);

@@ -86,10 +86,19 @@ export function toBarcastError(error: unknown): BarcastError {
   const system = systemErrorCode(error);
   const says = (pattern: RegExp) => pattern.test(message);
   if (system === 'ENOSPC' || system === 'EDQUOT' || says(/No space left on device/i)) {
-    return new BarcastError('BARCAST_E_DISK_FULL', `no space left on the disk (${message})`, 'free some space and run the same command again', { cause: error });
+    return new BarcastError(
+      'BARCAST_E_DISK_FULL',
+      `no space left on the disk (${message})`,
+      'free some space and run the same command again',
+      { cause: error },
+    );
   }
   if (system === 'EACCES' || system === 'EPERM' || system === 'EROFS' || says(/Permission denied/i)) {
-    return new BarcastError('BARCAST_E_PERMISSION', message, 'check the owner and the permissions of that path', { cause: error });
+    return new BarcastError('BARCAST_E_PERMISSION', message, 'check the owner and the permissions of that path', {
+      cause: error,
+    });
   }
-  return new BarcastError('BARCAST_E_INTERNAL', message, 'run it again with --verbose and report what it prints', { cause: error });
+  return new BarcastError('BARCAST_E_INTERNAL', message, 'run it again with --verbose and report what it prints', {
+    cause: error,
+  });
 }

@@ -74,7 +74,15 @@ export class Random {
   }
 
   #fill(block: number): void {
-    philox4x32(this.#seed, this.#stream, block, Math.floor(block / 2 ** 32), Math.floor(this.#seed / 2 ** 32), 0, this.#block);
+    philox4x32(
+      this.#seed,
+      this.#stream,
+      block,
+      Math.floor(block / 2 ** 32),
+      Math.floor(this.#seed / 2 ** 32),
+      0,
+      this.#block,
+    );
   }
 
   /** The next unsigned 32-bit word. */

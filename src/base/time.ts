@@ -24,8 +24,12 @@ export const isoOfMinute = (minute: EpochMinute): string => isoOf(minuteToMs(min
 
 /** Reads `YYYY-MM-DD`, refusing dates that do not exist. @throws BARCAST_E_DATE */
 export function parseDay(text: string): DayString {
-  const valid = /^\d{4}-\d{2}-\d{2}$/.test(text) && !Number.isNaN(Date.parse(text)) && new Date(text).toISOString().startsWith(text);
-  if (!valid) throw new BarcastError('BARCAST_E_DATE', `'${text}' is not a date`, 'write it as YYYY-MM-DD, as in 2019-12-24');
+  const valid =
+    /^\d{4}-\d{2}-\d{2}$/.test(text) &&
+    !Number.isNaN(Date.parse(text)) &&
+    new Date(text).toISOString().startsWith(text);
+  if (!valid)
+    throw new BarcastError('BARCAST_E_DATE', `'${text}' is not a date`, 'write it as YYYY-MM-DD, as in 2019-12-24');
   return text as DayString;
 }
 

@@ -44,7 +44,10 @@ export function command(name: string, description: string): Command {
 export function action<O extends object>(target: Command, work: Action<O>): Command {
   return target.action(async (...received: unknown[]) => {
     const options = target.opts<CommonOptions & O>();
-    const args = received.slice(0, -2).flat().filter((value): value is string => typeof value === 'string');
+    const args = received
+      .slice(0, -2)
+      .flat()
+      .filter((value): value is string => typeof value === 'string');
     const stop = new AbortController();
     const onSignal = () => (stop.signal.aborted ? process.exit(130) : stop.abort());
     process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
@@ -67,7 +70,8 @@ export function action<O extends object>(target: Command, work: Action<O>): Comm
 export function wholeNumber(low: number, high = Number.MAX_SAFE_INTEGER): (text: string) => number {
   return (text) => {
     const value = Number(text);
-    if (!/^-?\d+$/.test(text) || value < low || value > high) throw new InvalidArgumentError(`it takes a whole number from ${low} to ${high}.`);
+    if (!/^-?\d+$/.test(text) || value < low || value > high)
+      throw new InvalidArgumentError(`it takes a whole number from ${low} to ${high}.`);
     return value;
   };
 }
@@ -75,6 +79,7 @@ export function wholeNumber(low: number, high = Number.MAX_SAFE_INTEGER): (text:
 /** An option's parser for a positive number. */
 export function positiveNumber(text: string): number {
   const value = Number(text);
-  if (text.trim() === '' || !(value > 0) || !Number.isFinite(value)) throw new InvalidArgumentError('it takes a number above 0.');
+  if (text.trim() === '' || !(value > 0) || !Number.isFinite(value))
+    throw new InvalidArgumentError('it takes a number above 0.');
   return value;
 }

@@ -1,14 +1,12 @@
 /** The command line: parses the words, runs one command, and turns whatever goes wrong into one line and a status. */
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { BarcastError, toBarcastError } from '../base/index.ts';
 import { registerCommands } from './commands.ts';
-
-const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
+import { barcastVersion } from './version.ts';
 
 const program = new Command('barcast')
   .description('Forecast every stock you follow, every minute.')
-  .version(version)
+  .version(barcastVersion)
   .showSuggestionAfterError(true);
 registerCommands(program);
 
@@ -21,13 +19,18 @@ quiet(program);
 
 function usageError(error: CommanderError): BarcastError {
   const what = error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' ');
-  return new BarcastError('BARCAST_E_USAGE', what, "'barcast --help' and 'barcast COMMAND --help' list what there is", { cause: error });
+  return new BarcastError('BARCAST_E_USAGE', what, "'barcast --help' and 'barcast COMMAND --help' list what there is", {
+    cause: error,
+  });
 }
 
 function fail(error: unknown): never {
   const failure = error instanceof CommanderError ? usageError(error) : toBarcastError(error);
   process.stderr.write(`${failure.line}\n`);
-  if (process.argv.includes('--verbose')) process.stderr.write(`${failure.stack}\n${failure.cause instanceof Error ? `caused by ${failure.cause.stack}\n` : ''}`);
+  if (process.argv.includes('--verbose'))
+    process.stderr.write(
+      `${failure.stack}\n${failure.cause instanceof Error ? `caused by ${failure.cause.stack}\n` : ''}`,
+    );
   process.exit(failure.exitStatus);
 }
 

@@ -37,7 +37,11 @@ export class CallGuard {
 
   #refuseClosed(call: string): void {
     if (this.#closed) {
-      throw new BarcastError('BARCAST_E_INTERNAL', `${call} was called after ${this.#subject} was closed`, 'create another one first');
+      throw new BarcastError(
+        'BARCAST_E_INTERNAL',
+        `${call} was called after ${this.#subject} was closed`,
+        'create another one first',
+      );
     }
   }
 

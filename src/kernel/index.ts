@@ -1,4 +1,7 @@
 /** The mathematics: one `Kernel` interface and what stands behind it. */
+export { chooseKernel, type KernelRequest } from './choose.ts';
 export * from './dropout.ts';
 export * from './kernel.ts';
+export { meanLoss } from './loss.ts';
 export * from './parameters.ts';
+export { referenceKernel } from './reference.ts';

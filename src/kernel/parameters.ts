@@ -16,20 +16,23 @@ export interface Parameter {
   readonly length: number;
 }
 
-const wholeWithin = (value: number, low: number, high: number) => Number.isInteger(value) && value >= low && value <= high;
+const wholeWithin = (value: number, low: number, high: number) =>
+  Number.isInteger(value) && value >= low && value <= high;
 
 /** @throws BARCAST_E_SHAPE for a shape beyond the limits that `kernel.ts` states */
 export function checkShape(shape: NetworkShape): void {
   const refuse = (what: string, limit: string) => {
     throw new BarcastError('BARCAST_E_SHAPE', what, `choose ${limit}`);
   };
-  if (!wholeWithin(shape.windowLength, 1, 512)) refuse(`a window of ${shape.windowLength} steps`, 'a whole number from 1 to 512');
+  if (!wholeWithin(shape.windowLength, 1, 512))
+    refuse(`a window of ${shape.windowLength} steps`, 'a whole number from 1 to 512');
   if (!wholeWithin(shape.features, 1, 32)) refuse(`${shape.features} features`, 'a whole number from 1 to 32');
   if (!wholeWithin(shape.lstm.length, 1, 3)) refuse(`${shape.lstm.length} LSTM layers`, 'one to three');
   for (const units of shape.lstm) {
     if (!wholeWithin(units, 1, 256)) refuse(`an LSTM layer of ${units} units`, 'a whole number from 1 to 256');
   }
-  if (!(shape.dropout >= 0 && shape.dropout < 1)) refuse(`a dropout of ${shape.dropout}`, 'a share from 0 to less than 1');
+  if (!(shape.dropout >= 0 && shape.dropout < 1))
+    refuse(`a dropout of ${shape.dropout}`, 'a share from 0 to less than 1');
   if (!wholeWithin(shape.dense.length, 1, 4)) refuse(`${shape.dense.length} dense layers`, 'one to four');
   for (const { units, activation } of shape.dense) {
     if (!wholeWithin(units, 1, 256)) refuse(`a dense layer of ${units} units`, 'a whole number from 1 to 256');

@@ -6,7 +6,15 @@
  * what it is given.
  */
 import { BarcastError } from '../base/index.ts';
-import type { GradientSums, Loss, NetworkShape, OptimizerSettings, OptimizerState, TrainingBatch, Windows } from './kernel.ts';
+import type {
+  GradientSums,
+  Loss,
+  NetworkShape,
+  OptimizerSettings,
+  OptimizerState,
+  TrainingBatch,
+  Windows,
+} from './kernel.ts';
 import { TILE } from './kernel.ts';
 import { outputsOf } from './parameters.ts';
 
@@ -68,7 +76,9 @@ export function checkWindows(shape: NetworkShape, windows: Windows): void {
     if (starts[b] < 0 || starts[b] > lastStart) {
       refuseShape(
         `window ${b} starts at row ${starts[b]} of a matrix of ${matrix.length / features} rows`,
-        lastStart < 0 ? `give a matrix of at least ${windowLength} rows` : `give starts from 0 to ${lastStart}, so that ${windowLength} rows follow`,
+        lastStart < 0
+          ? `give a matrix of at least ${windowLength} rows`
+          : `give starts from 0 to ${lastStart}, so that ${windowLength} rows follow`,
       );
     }
   }
@@ -108,12 +118,14 @@ export function checkLoss(shape: NetworkShape, loss: Loss): void {
     case 'mse':
       return;
     case 'huber':
-      if (!(Number.isFinite(loss.delta) && loss.delta > 0)) refuseSetting(`a Huber delta of ${loss.delta}`, 'give a finite number above 0');
+      if (!(Number.isFinite(loss.delta) && loss.delta > 0))
+        refuseSetting(`a Huber delta of ${loss.delta}`, 'give a finite number above 0');
       return;
     case 'pinball':
       checkLength('the pinball loss', loss.levels, outputsOf(shape), 'one quantile level an output');
       for (const level of loss.levels) {
-        if (!(level > 0 && level < 1)) refuseSetting(`a quantile level of ${level}`, 'give levels strictly between 0 and 1');
+        if (!(level > 0 && level < 1))
+          refuseSetting(`a quantile level of ${level}`, 'give levels strictly between 0 and 1');
       }
       return;
     default:
@@ -132,7 +144,8 @@ export function checkBatch(shape: NetworkShape, batch: TrainingBatch): void {
   if (!Number.isSafeInteger(firstSequence) || firstSequence < 0 || firstSequence % TILE !== 0) {
     refuseShape(`a firstSequence of ${firstSequence}`, `give a multiple of ${TILE} from 0 on`);
   }
-  if (!Number.isSafeInteger(batch.dropoutSeed)) refuseSetting(`a dropoutSeed of ${batch.dropoutSeed}`, 'give a whole number');
+  if (!Number.isSafeInteger(batch.dropoutSeed))
+    refuseSetting(`a dropoutSeed of ${batch.dropoutSeed}`, 'give a whole number');
   if (!Number.isSafeInteger(batch.step)) refuseSetting(`a step of ${batch.step}`, 'give a whole number');
 }
 
@@ -149,12 +162,14 @@ export function checkGradientSums(gradient: GradientSums, parameters: number): v
 export function checkOptimizerSettings(settings: OptimizerSettings): void {
   const { learningRate, beta1, beta2, epsilon, weightDecay, clipNorm } = settings;
   for (const [name, value] of Object.entries({ learningRate, weightDecay, clipNorm })) {
-    if (!(Number.isFinite(value) && value >= 0)) refuseSetting(`a ${name} of ${value}`, 'give a finite number, 0 or more');
+    if (!(Number.isFinite(value) && value >= 0))
+      refuseSetting(`a ${name} of ${value}`, 'give a finite number, 0 or more');
   }
   for (const [name, value] of Object.entries({ beta1, beta2 })) {
     if (!(value >= 0 && value < 1)) refuseSetting(`a ${name} of ${value}`, 'give a number from 0 to less than 1');
   }
-  if (!(Number.isFinite(epsilon) && epsilon > 0)) refuseSetting(`an epsilon of ${epsilon}`, 'give a finite number above 0');
+  if (!(Number.isFinite(epsilon) && epsilon > 0))
+    refuseSetting(`an epsilon of ${epsilon}`, 'give a finite number above 0');
 }
 
 /** @throws BARCAST_E_SHAPE, BARCAST_E_NOT_FINITE */

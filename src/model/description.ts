@@ -57,12 +57,15 @@ export interface ModelDescription {
   readonly provenance?: Provenance;
 }
 
-const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** Reads and checks a `model.json`. @throws BARCAST_E_MODEL_FORMAT */
 export function parseDescription(text: string, source: string): ModelDescription {
   const refuse = (what: string, cause?: unknown): never => {
-    throw new BarcastError('BARCAST_E_MODEL_FORMAT', `${source}: ${what}`, 'restore it from a copy, or train again', { cause });
+    throw new BarcastError('BARCAST_E_MODEL_FORMAT', `${source}: ${what}`, 'restore it from a copy, or train again', {
+      cause,
+    });
   };
   let value: unknown;
   try {
@@ -75,7 +78,8 @@ export function parseDescription(text: string, source: string): ModelDescription
   for (const key of ['name', 'version', 'weightsHash'] as const) {
     if (typeof description[key] !== 'string') refuse(`'${key}' is missing`);
   }
-  if (!isRecord(description.shape) || !Array.isArray(description.shape.lstm) || !Array.isArray(description.shape.dense)) refuse("'shape' is missing");
+  if (!isRecord(description.shape) || !Array.isArray(description.shape.lstm) || !Array.isArray(description.shape.dense))
+    refuse("'shape' is missing");
   try {
     checkShape(description.shape);
   } catch (error) {

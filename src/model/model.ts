@@ -1,7 +1,16 @@
 /** A model that answers: a description and weights on a kernel. */
-import { BarcastError } from '../base/index.ts';
+
 import type { MarketBars } from '../bars/index.ts';
-import { buildWindows, type Recipe, recipeOf, selectWindows, type WindowOptions, type WindowSet } from '../features/index.ts';
+import { BarcastError } from '../base/index.ts';
+import {
+  buildWindows,
+  type FittedScaler,
+  type Recipe,
+  recipeOf,
+  selectWindows,
+  type WindowOptions,
+  type WindowSet,
+} from '../features/index.ts';
 import { type Kernel, type KernelNetwork, outputsOf } from '../kernel/index.ts';
 import type { ModelDescription } from './description.ts';
 
@@ -51,6 +60,10 @@ export class Model {
     return this.recipe.horizonMinutes;
   }
 
+  get scaler(): FittedScaler {
+    return this.#forecasting().scaler;
+  }
+
   /** Nominal coverage of its intervals. */
   get level(): number {
     return this.#forecasting().calibration.level;
@@ -59,7 +72,11 @@ export class Model {
   #forecasting(): Required<Pick<ModelDescription, 'recipe' | 'scaler' | 'calibration'>> {
     const { recipe, scaler, calibration } = this.description;
     if (!recipe || !scaler || !calibration) {
-      throw new BarcastError('BARCAST_E_MODEL_FORMAT', `model '${this.name}' is a bare network without recipe and scalers`, 'call forward() with inputs that are already scaled, or train a model');
+      throw new BarcastError(
+        'BARCAST_E_MODEL_FORMAT',
+        `model '${this.name}' is a bare network without recipe and scalers`,
+        'call forward() with inputs that are already scaled, or train a model',
+      );
     }
     return { recipe, scaler, calibration };
   }
@@ -73,7 +90,11 @@ export class Model {
   forward(x: Float32Array, batch: number): Promise<Float32Array> {
     const { windowLength, features } = this.description.shape;
     if (!Number.isInteger(batch) || batch < 0 || x.length !== batch * windowLength * features) {
-      throw new BarcastError('BARCAST_E_SHAPE', `${x.length} numbers are not [${batch}, ${windowLength}, ${features}]`, `pass ${windowLength} x ${features} numbers a sequence`);
+      throw new BarcastError(
+        'BARCAST_E_SHAPE',
+        `${x.length} numbers are not [${batch}, ${windowLength}, ${features}]`,
+        `pass ${windowLength} x ${features} numbers a sequence`,
+      );
     }
     return this.#network.forward({
       matrix: x,

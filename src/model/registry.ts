@@ -33,17 +33,27 @@ export interface RegistryEntry {
 /** @throws BARCAST_E_USAGE for a name that cannot be a folder's */
 export function checkModelName(name: string): string {
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name)) {
-    throw new BarcastError('BARCAST_E_USAGE', `'${name}' cannot be a model's name`, 'use up to 64 letters, digits, dots, dashes and underscores');
+    throw new BarcastError(
+      'BARCAST_E_USAGE',
+      `'${name}' cannot be a model's name`,
+      'use up to 64 letters, digits, dots, dashes and underscores',
+    );
   }
   return name;
 }
 
 const missing = (reference: string, models: string) =>
-  new BarcastError('BARCAST_E_MODEL_MISSING', `there is no model '${reference}' in ${models}`, "'barcast models list' shows what there is; 'barcast train' makes one");
+  new BarcastError(
+    'BARCAST_E_MODEL_MISSING',
+    `there is no model '${reference}' in ${models}`,
+    "'barcast models list' shows what there is; 'barcast train' makes one",
+  );
 
 function subfolders(path: string): string[] {
   if (!existsSync(path)) return [];
-  const folders = readdirSync(path, { withFileTypes: true }).filter((entry) => entry.isDirectory() && !isTemporaryName(entry.name));
+  const folders = readdirSync(path, { withFileTypes: true }).filter(
+    (entry) => entry.isDirectory() && !isTemporaryName(entry.name),
+  );
   return folders.map((entry) => entry.name).sort();
 }
 
@@ -64,7 +74,12 @@ export class Registry {
     try {
       return JSON.parse(readFileSync(path, 'utf8')) as Current;
     } catch (error) {
-      throw new BarcastError('BARCAST_E_MODEL_FORMAT', `${path} is not JSON`, `'barcast models promote ${name}@VERSION' writes it anew`, { cause: error });
+      throw new BarcastError(
+        'BARCAST_E_MODEL_FORMAT',
+        `${path} is not JSON`,
+        `'barcast models promote ${name}@VERSION' writes it anew`,
+        { cause: error },
+      );
     }
   }
 
@@ -96,7 +111,8 @@ export class Registry {
     const versions = join(this.#folder(description.name), 'versions');
     if (existsSync(join(versions, description.version))) return join(versions, description.version);
     mkdirSync(versions, { recursive: true });
-    for (const entry of readdirSync(versions)) if (isTemporaryName(entry)) rmSync(join(versions, entry), { recursive: true, force: true });
+    for (const entry of readdirSync(versions))
+      if (isTemporaryName(entry)) rmSync(join(versions, entry), { recursive: true, force: true });
     const target = join(versions, description.version);
     const temporary = temporaryName(target);
     try {
@@ -125,7 +141,11 @@ export class Registry {
     const now = this.#current(name);
     const version = now?.previous.at(-1);
     if (!now || version === undefined) {
-      throw new BarcastError('BARCAST_E_MODEL_MISSING', `model '${name}' has no earlier version to go back to`, "'barcast models show' tells its versions");
+      throw new BarcastError(
+        'BARCAST_E_MODEL_MISSING',
+        `model '${name}' has no earlier version to go back to`,
+        "'barcast models show' tells its versions",
+      );
     }
     this.resolve(`${name}@${version}`);
     this.#point(name, { version, previous: now.previous.slice(0, -1) });
@@ -144,8 +164,16 @@ export class Registry {
 
 /** Writes a model's two files into a folder that exists. */
 export function writeModel(folder: string, description: ModelDescription, weights: Float32Array): void {
-  const metadata = { format: 'barcast', model: description.name, version: description.version, weightsHash: description.weightsHash };
-  writeFileAtomic(join(folder, WEIGHTS), encodeSafetensors({ tensors: weightsToTensors(description.shape, weights), metadata }));
+  const metadata = {
+    format: 'barcast',
+    model: description.name,
+    version: description.version,
+    weightsHash: description.weightsHash,
+  };
+  writeFileAtomic(
+    join(folder, WEIGHTS),
+    encodeSafetensors({ tensors: weightsToTensors(description.shape, weights), metadata }),
+  );
   writeFileAtomic(join(folder, DESCRIPTION), `${JSON.stringify(description, null, 2)}\n`);
 }
 
@@ -153,7 +181,12 @@ export function writeModel(folder: string, description: ModelDescription, weight
 export async function readModel(folder: string, kernel: Kernel): Promise<Model> {
   const read = (name: string) => {
     const path = join(folder, name);
-    if (!existsSync(path)) throw new BarcastError('BARCAST_E_MODEL_MISSING', `${path} does not exist`, "name a model's folder, or a model that 'barcast models list' shows");
+    if (!existsSync(path))
+      throw new BarcastError(
+        'BARCAST_E_MODEL_MISSING',
+        `${path} does not exist`,
+        "name a model's folder, or a model that 'barcast models list' shows",
+      );
     return { path, bytes: readFileSync(path) };
   };
   const text = read(DESCRIPTION);
@@ -161,7 +194,11 @@ export async function readModel(folder: string, kernel: Kernel): Promise<Model> 
   const file = read(WEIGHTS);
   const weights = weightsFromTensors(description.shape, decodeSafetensors(file.bytes, file.path), file.path);
   if (weightsHash(weights) !== description.weightsHash) {
-    throw new BarcastError('BARCAST_E_MODEL_FORMAT', `${file.path} is not the file that ${text.path} describes: the hashes of the weights differ`, 'restore both from one copy, or train again');
+    throw new BarcastError(
+      'BARCAST_E_MODEL_FORMAT',
+      `${file.path} is not the file that ${text.path} describes: the hashes of the weights differ`,
+      'restore both from one copy, or train again',
+    );
   }
   return Model.open(description, weights, kernel);
 }

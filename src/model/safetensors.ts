@@ -49,7 +49,12 @@ export function encodeSafetensors(file: TensorFile): Uint8Array {
 /** @param source named in errors. @throws BARCAST_E_MODEL_FORMAT for anything that is not a whole, sound file */
 export function decodeSafetensors(bytes: Uint8Array, source: string): TensorFile {
   const refuse = (what: string, cause?: unknown): never => {
-    throw new BarcastError('BARCAST_E_MODEL_FORMAT', `${source} is not a whole safetensors file: ${what}`, 'restore it from a copy, or train again', { cause });
+    throw new BarcastError(
+      'BARCAST_E_MODEL_FORMAT',
+      `${source} is not a whole safetensors file: ${what}`,
+      'restore it from a copy, or train again',
+      { cause },
+    );
   };
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (buffer.length < 8) refuse('it is shorter than its own length field');
@@ -70,11 +75,16 @@ export function decodeSafetensors(bytes: Uint8Array, source: string): TensorFile
       metadata = entry as Record<string, string>;
       continue;
     }
-    const { dtype, shape, data_offsets: offsets } = (entry ?? {}) as { dtype?: unknown; shape?: unknown; data_offsets?: unknown };
+    const {
+      dtype,
+      shape,
+      data_offsets: offsets,
+    } = (entry ?? {}) as { dtype?: unknown; shape?: unknown; data_offsets?: unknown };
     const natural = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
     if (dtype !== 'F32') refuse(`tensor '${name}' is ${String(dtype)}, not F32`);
     if (!Array.isArray(shape) || !shape.every(natural)) refuse(`tensor '${name}' has no shape`);
-    if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(natural)) refuse(`tensor '${name}' has no bytes`);
+    if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(natural))
+      refuse(`tensor '${name}' has no bytes`);
     const [from, to] = offsets as [number, number];
     const dimensions = shape as number[];
     if (to - from !== 4 * product(dimensions) || start + to > buffer.length) refuse(`tensor '${name}' is cut off`);

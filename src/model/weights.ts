@@ -6,13 +6,18 @@ import type { Tensor, TensorFile } from './safetensors.ts';
 
 /** SHA-256 of the weights' little-endian float32 bytes, in hexadecimal: equal hashes are equal bits. */
 export function weightsHash(weights: Float32Array): string {
-  return createHash('sha256').update(new Uint8Array(weights.buffer, weights.byteOffset, weights.byteLength)).digest('hex');
+  return createHash('sha256')
+    .update(new Uint8Array(weights.buffer, weights.byteOffset, weights.byteLength))
+    .digest('hex');
 }
 
 /** The parameters of `[P]` weights by name, in the order of the flat array; the data is shared. */
 export function weightsToTensors(shape: NetworkShape, weights: Float32Array): Map<string, Tensor> {
   return new Map(
-    parametersOf(shape).map(({ name, dimensions, offset, length }) => [name, { dimensions, data: weights.subarray(offset, offset + length) }]),
+    parametersOf(shape).map(({ name, dimensions, offset, length }) => [
+      name,
+      { dimensions, data: weights.subarray(offset, offset + length) },
+    ]),
   );
 }
 
@@ -24,10 +29,18 @@ export function weightsFromTensors(shape: NetworkShape, file: TensorFile, source
     const fits = tensor !== undefined && tensor.dimensions.join() === dimensions.join();
     if (!fits) {
       const has = tensor ? `is [${tensor.dimensions}]` : 'is missing';
-      throw new BarcastError('BARCAST_E_MODEL_FORMAT', `${source}: tensor '${name}' ${has}, not [${dimensions}]`, 'use the weights that belong to this description');
+      throw new BarcastError(
+        'BARCAST_E_MODEL_FORMAT',
+        `${source}: tensor '${name}' ${has}, not [${dimensions}]`,
+        'use the weights that belong to this description',
+      );
     }
     if (!tensor.data.every(Number.isFinite)) {
-      throw new BarcastError('BARCAST_E_MODEL_FORMAT', `${source}: tensor '${name}' holds a number that is not finite`, 'restore it from a copy, or train again');
+      throw new BarcastError(
+        'BARCAST_E_MODEL_FORMAT',
+        `${source}: tensor '${name}' holds a number that is not finite`,
+        'restore it from a copy, or train again',
+      );
     }
     weights.set(tensor.data, offset);
   }

@@ -11,7 +11,10 @@ const MOST_GAIN = 1.5;
 
 /** Log returns to the horizon of windows with a known target, divided by each window's own volatility. */
 export function scaledReturns(windows: WindowSet): Float64Array {
-  return Float64Array.from(windows.starts, (_, i) => Math.log(windows.targetClose[i] / windows.lastClose[i]) / windows.volatility[i]);
+  return Float64Array.from(
+    windows.starts,
+    (_, i) => Math.log(windows.targetClose[i] / windows.lastClose[i]) / windows.volatility[i],
+  );
 }
 
 /**
@@ -27,7 +30,12 @@ export function conformalEnds(residuals: Float64Array, level: number): { low: nu
 }
 
 /** @param output `[N]` network outputs of the validation windows */
-export function calibrate(recipe: Recipe, scaler: FittedScaler, validation: WindowSet, output: Float32Array): { calibration: Calibration; skillScaled: number } {
+export function calibrate(
+  recipe: Recipe,
+  scaler: FittedScaler,
+  validation: WindowSet,
+  output: Float32Array,
+): { calibration: Calibration; skillScaled: number } {
   const predicted = recipe.decode(output, validation, scaler);
   const realised = scaledReturns(validation);
   let cross = 0;

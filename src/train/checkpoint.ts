@@ -81,7 +81,12 @@ export class CheckpointFile {
         best: tensor('best'),
       };
     } catch (error) {
-      throw new BarcastError('BARCAST_E_CHECKPOINT', `${this.path} cannot be read (${(error as Error).message})`, 'remove it and train from the start', { cause: error });
+      throw new BarcastError(
+        'BARCAST_E_CHECKPOINT',
+        `${this.path} cannot be read (${(error as Error).message})`,
+        'remove it and train from the start',
+        { cause: error },
+      );
     }
   }
 

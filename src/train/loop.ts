@@ -3,8 +3,15 @@
  * models. The same inputs give the same bits, run after run, stopped and resumed or not.
  */
 import { BarcastError, type Progress } from '../base/index.ts';
-import { type TrainingDefaults, selectWindows, type WindowSet } from '../features/index.ts';
-import { initialWeights, type Kernel, type KernelNetwork, type Loss, meanLoss, type NetworkShape } from '../kernel/index.ts';
+import { selectWindows, type TrainingDefaults, type WindowSet } from '../features/index.ts';
+import {
+  initialWeights,
+  type Kernel,
+  type KernelNetwork,
+  type Loss,
+  meanLoss,
+  type NetworkShape,
+} from '../kernel/index.ts';
 import { networkOutputs } from '../model/index.ts';
 import type { Checkpoint, CheckpointFile, EpochRecord, RunPlace } from './checkpoint.ts';
 import { Batches, epochOrder } from './sampler.ts';
@@ -101,7 +108,9 @@ class Trainer {
     await this.#network.writeOptimizer(checkpoint.optimizer);
     this.#place = checkpoint.place;
     this.#best = checkpoint.best;
-    progress.say(`resumed at epoch ${checkpoint.place.epoch + 1}, step ${checkpoint.place.step.toLocaleString('en-US')}`);
+    progress.say(
+      `resumed at epoch ${checkpoint.place.epoch + 1}, step ${checkpoint.place.step.toLocaleString('en-US')}`,
+    );
   }
 
   async #epoch(): Promise<void> {
@@ -116,7 +125,12 @@ class Trainer {
       const optimizer = { ...settings.optimizer, learningRate: learningRateAt(settings, step, steps) };
       const loss = await this.#network.trainStep(this.#batches.gather(indices, settings.loss, seed, step), optimizer);
       this.#sequences += indices.length;
-      this.#place = { ...this.#place, batch: batch + 1, step: step + 1, lossSum: this.#place.lossSum + loss * indices.length };
+      this.#place = {
+        ...this.#place,
+        batch: batch + 1,
+        step: step + 1,
+        lossSum: this.#place.lossSum + loss * indices.length,
+      };
       const seen = Math.min(training.length, (batch + 1) * settings.batch);
       progress.update(label, seen, training.length, `sequences, loss ${(this.#place.lossSum / seen).toFixed(5)}`);
       await this.#pause();
@@ -134,7 +148,11 @@ class Trainer {
     }
     if (stopping) {
       const kept = checkpoint ? `a checkpoint of step ${this.#place.step} is kept` : 'no checkpoint is kept';
-      throw new BarcastError('BARCAST_E_INTERRUPTED', `training was stopped; ${kept}`, 'run the same command again to go on');
+      throw new BarcastError(
+        'BARCAST_E_INTERRUPTED',
+        `training was stopped; ${kept}`,
+        'run the same command again to go on',
+      );
     }
   }
 
@@ -144,11 +162,17 @@ class Trainer {
     const validationLoss = await this.#validationLoss();
     const record: EpochRecord = { epoch: epoch + 1, trainLoss: lossSum / training.length, validationLoss };
     if (!Number.isFinite(record.trainLoss) || !Number.isFinite(validationLoss)) {
-      throw new BarcastError('BARCAST_E_DIVERGED', `the loss of epoch ${epoch + 1} is not finite`, 'lower the learning rate');
+      throw new BarcastError(
+        'BARCAST_E_DIVERGED',
+        `the loss of epoch ${epoch + 1} is not finite`,
+        'lower the learning rate',
+      );
     }
     this.#place = { ...this.#place, epoch: epoch + 1, batch: 0, lossSum: 0, history: [...history, record] };
     if (this.#bestRecord() === record) this.#best = await this.#network.readWeights();
-    progress.say(`epoch ${record.epoch}: train loss ${record.trainLoss.toFixed(5)}, validation loss ${validationLoss.toFixed(5)}`);
+    progress.say(
+      `epoch ${record.epoch}: train loss ${record.trainLoss.toFixed(5)}, validation loss ${validationLoss.toFixed(5)}`,
+    );
     await this.#saveCheckpoint();
   }
 

@@ -1,8 +1,8 @@
 /** `barcast train` as a function: bars in, a calibrated model in the registry out. */
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { BarcastError, epochMinute, isoOfMinute, type Progress } from '../base/index.ts';
 import type { MarketBars } from '../bars/index.ts';
+import { BarcastError, epochMinute, isoOfMinute, type Progress } from '../base/index.ts';
 import {
   buildWindows,
   chronologicalSplit,
@@ -14,7 +14,14 @@ import {
   type WindowSet,
 } from '../features/index.ts';
 import type { Kernel } from '../kernel/index.ts';
-import { checkModelName, type ModelDescription, networkOutputs, type Registry, type Validation, weightsHash } from '../model/index.ts';
+import {
+  checkModelName,
+  type ModelDescription,
+  networkOutputs,
+  type Registry,
+  type Validation,
+  weightsHash,
+} from '../model/index.ts';
 import { calibrate } from './calibrate.ts';
 import { CheckpointFile } from './checkpoint.ts';
 import { runTraining, type TrainingResult } from './loop.ts';
@@ -27,7 +34,9 @@ export interface TrainOptions {
   readonly name: string;
   readonly seed: number;
   /** What differs from the recipe's own settings. */
-  readonly overrides?: Partial<Pick<TrainingDefaults, 'epochs' | 'batch' | 'patience'>> & { readonly learningRate?: number };
+  readonly overrides?: Partial<Pick<TrainingDefaults, 'epochs' | 'batch' | 'patience'>> & {
+    readonly learningRate?: number;
+  };
   /** Fail unless there is a checkpoint of this very run to go on from. Without it one is taken up when it is there. */
   readonly resume?: boolean;
   readonly version: string;
@@ -63,7 +72,10 @@ export async function trainModel(options: TrainOptions): Promise<TrainAnswer> {
   checkModelName(name);
   const settings = settingsOf(recipe, options.overrides);
   const windows = buildWindows(options.bars, recipe, { requireTarget: true });
-  const split = recipe.training.validationSplit === 'random' ? randomSplit(windows, settings.validationShare, seed) : chronologicalSplit(windows, settings.validationShare);
+  const split =
+    recipe.training.validationSplit === 'random'
+      ? randomSplit(windows, settings.validationShare, seed)
+      : chronologicalSplit(windows, settings.validationShare);
   if (split.training.length < LEAST_WINDOWS || split.validation.length < LEAST_WINDOWS) {
     throw new BarcastError(
       'BARCAST_E_TOO_FEW_WINDOWS',
@@ -74,13 +86,31 @@ export async function trainModel(options: TrainOptions): Promise<TrainAnswer> {
   const scaler = recipe.fit(selectWindows(windows, split.training));
   const scaled = recipe.scale(windows, scaler);
   const targets = recipe.targets(scaled, scaler);
-  progress.say(`${windows.starts.length.toLocaleString('en-US')} windows of ${windows.symbols.length} symbols: ${split.training.length.toLocaleString('en-US')} to train on, ${split.validation.length.toLocaleString('en-US')} to validate; kernel ${kernel.description}`);
+  progress.say(
+    `${windows.starts.length.toLocaleString('en-US')} windows of ${windows.symbols.length} symbols: ${split.training.length.toLocaleString('en-US')} to train on, ${split.validation.length.toLocaleString('en-US')} to validate; kernel ${kernel.description}`,
+  );
   const checkpoint = new CheckpointFile(join(registry.directory, name, 'checkpoint.safetensors'));
   const fingerprint = fingerprintOf(recipe, settings, seed, kernel, scaled, targets);
   if (options.resume && (!checkpoint.exists() || checkpoint.read().fingerprint !== fingerprint)) {
-    throw new BarcastError('BARCAST_E_CHECKPOINT', `there is no checkpoint of this training at ${checkpoint.path}`, 'train with the options and bars of the run to go on with, or leave --resume out');
+    throw new BarcastError(
+      'BARCAST_E_CHECKPOINT',
+      `there is no checkpoint of this training at ${checkpoint.path}`,
+      'train with the options and bars of the run to go on with, or leave --resume out',
+    );
   }
-  const run = { kernel, shape: recipe.network, windows: scaled, targets, ...split, settings, seed, fingerprint, checkpoint, progress, signal: options.signal };
+  const run = {
+    kernel,
+    shape: recipe.network,
+    windows: scaled,
+    targets,
+    ...split,
+    settings,
+    seed,
+    fingerprint,
+    checkpoint,
+    progress,
+    signal: options.signal,
+  };
   const result = await runTraining({ ...run, checkpointEveryMs: options.checkpointEveryMs ?? 15_000 });
   const { description, validation } = await describe(options, scaled, split.validation, scaler, result);
   registry.save(description, result.weights);
@@ -111,7 +141,14 @@ function settingsOf(recipe: Recipe, overrides: TrainOptions['overrides'] = {}): 
 }
 
 /** A hash of everything that decides the bits of the result. */
-function fingerprintOf(recipe: Recipe, settings: TrainingDefaults, seed: number, kernel: Kernel, windows: WindowSet, targets: Float32Array): string {
+function fingerprintOf(
+  recipe: Recipe,
+  settings: TrainingDefaults,
+  seed: number,
+  kernel: Kernel,
+  windows: WindowSet,
+  targets: Float32Array,
+): string {
   const hash = createHash('sha256');
   hash.update(JSON.stringify([recipe.name, recipe.version, recipe.network, settings, seed, kernel.name]));
   for (const array of [windows.matrix, windows.starts, windows.shift, windows.gain, targets]) {
@@ -138,8 +175,16 @@ async function describe(
   }
   const { calibration, skillScaled } = calibrate(recipe, scaler, validationWindows, output);
   const best = result.history[result.bestEpoch - 1];
-  const validation: Validation = { windows: validationIndices.length, loss: best.validationLoss, skillScaled, epoch: result.bestEpoch };
-  const [first, last] = windows.asOf.reduce(([low, high], asOf) => [Math.min(low, asOf), Math.max(high, asOf)], [Infinity, -Infinity]);
+  const validation: Validation = {
+    windows: validationIndices.length,
+    loss: best.validationLoss,
+    skillScaled,
+    epoch: result.bestEpoch,
+  };
+  const [first, last] = windows.asOf.reduce(
+    ([low, high], asOf) => [Math.min(low, asOf), Math.max(high, asOf)],
+    [Infinity, -Infinity],
+  );
   const fixed = {
     format: 1 as const,
     name,
@@ -164,5 +209,8 @@ async function describe(
   };
   // The version names everything but the hour of training: the same training again is the same version.
   const version = createHash('sha256').update(JSON.stringify(fixed)).digest('hex').slice(0, 12);
-  return { description: { ...fixed, version, provenance: { ...fixed.provenance, trainedAt: new Date().toISOString() } }, validation };
+  return {
+    description: { ...fixed, version, provenance: { ...fixed.provenance, trainedAt: new Date().toISOString() } },
+    validation,
+  };
 }

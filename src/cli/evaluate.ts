@@ -1,0 +1,49 @@
+/** `barcast evaluate`: a model and the baselines on bars it was not fitted on. */
+import { type EpochMinute, epochMs, msToMinute } from '../base/index.ts';
+import { evaluateModel, renderScores } from '../evaluate/index.ts';
+import { type Provenance, Registry } from '../model/index.ts';
+import { type ComputeOptions, withCompute, withKernel } from './compute.ts';
+import { action, type Context, command, type Register } from './context.ts';
+import { type RangeOptions, rangeOf, type SymbolOptions, symbolsOf, withRange, withSymbols } from './selection.ts';
+import { readBarsIfAny, readBarsWithin } from './store-bars.ts';
+
+const minuteOf = (iso: string): EpochMinute => msToMinute(epochMs(Date.parse(iso)));
+
+interface EvaluateCommand extends ComputeOptions, RangeOptions, SymbolOptions {}
+
+/** The bars a model was fitted on, when the store still has them. */
+async function fittedBars({ data, progress }: Context, provenance: Provenance | undefined) {
+  if (!provenance) return undefined;
+  const range = { from: minuteOf(provenance.from), to: minuteOf(provenance.to) };
+  const bars = await readBarsIfAny(data, provenance.symbols, range);
+  if (!bars) progress.say('the store lacks the bars the model was fitted on: the ridge baseline is left out');
+  return bars;
+}
+
+const evaluate = withSymbols(
+  withRange(withCompute(command('evaluate', 'score a model and the baselines on bars it was not fitted on'))),
+).argument('<model>', 'NAME, NAME@VERSION or a folder');
+
+action<EvaluateCommand>(evaluate, async (context, options, [reference]) =>
+  withKernel(options, context, async (kernel) => {
+    const model = await new Registry(context.models).load(reference, kernel);
+    try {
+      const { provenance } = model.description;
+      const asked = rangeOf(options);
+      // Without --from: what came after the model was fitted.
+      const range = asked.from === undefined && provenance ? { ...asked, from: minuteOf(provenance.to) } : asked;
+      const bars = await readBarsWithin(context.data, symbolsOf(options), range);
+      const evaluation = await evaluateModel({ model, bars, trainingBars: await fittedBars(context, provenance) });
+      const { fittedWindowsLeftOut } = evaluation;
+      if (fittedWindowsLeftOut > 0)
+        context.progress.say(
+          `${fittedWindowsLeftOut.toLocaleString('en-US')} windows reach into the span the model was fitted on and are left out`,
+        );
+      return { json: evaluation, text: renderScores(evaluation) };
+    } finally {
+      model.close();
+    }
+  }),
+);
+
+export const registerEvaluate: Register = (program) => program.addCommand(evaluate);

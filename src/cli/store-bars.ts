@@ -1,0 +1,70 @@
+/** Reads the bars that a command is about, or says what is missing. */
+
+import type { MarketBars } from '../bars/index.ts';
+import { BarcastError } from '../base/index.ts';
+import { openReader } from '../store/index.ts';
+import { type MinuteRange, type RangeOptions, rangeOf, type SymbolOptions, symbolsOf } from './selection.ts';
+
+/** A list this long is a universe and may name symbols that the store lacks; a shorter one means each of its names. */
+const UNIVERSE = 21;
+
+/** Bars of the options' symbols and range. @throws BARCAST_E_STORE_EMPTY, BARCAST_E_SYMBOL, BARCAST_E_DATE */
+export function readBars(data: string, options: RangeOptions & SymbolOptions): Promise<MarketBars> {
+  return readBarsWithin(data, symbolsOf(options), rangeOf(options));
+}
+
+/** The same with symbols and range at hand. */
+export async function readBarsWithin(
+  data: string,
+  symbols: readonly string[] | undefined,
+  range: MinuteRange,
+): Promise<MarketBars> {
+  const reader = await openReader(data);
+  try {
+    const bars = await reader.read({ symbols: checkSymbols(data, await reader.symbols(), symbols), ...range });
+    if (bars.minute.length > 0) return bars;
+    throw new BarcastError(
+      'BARCAST_E_STORE_EMPTY',
+      `the store in ${data} holds no bars in that range`,
+      "'barcast doctor' tells which days it has",
+    );
+  } finally {
+    reader.close();
+  }
+}
+
+/** Bars of those symbols that the store has, or undefined when it has none in the range. */
+export async function readBarsIfAny(
+  data: string,
+  symbols: readonly string[],
+  range: MinuteRange,
+): Promise<MarketBars | undefined> {
+  const reader = await openReader(data);
+  try {
+    const known = new Set(await reader.symbols());
+    const bars = await reader.read({ symbols: symbols.filter((symbol) => known.has(symbol)), ...range });
+    return bars.minute.length > 0 ? bars : undefined;
+  } finally {
+    reader.close();
+  }
+}
+
+/** The symbols asked for that the store has; undefined for all of them. @throws BARCAST_E_SYMBOL */
+export function checkSymbols(
+  data: string,
+  stored: readonly string[],
+  asked: readonly string[] | undefined,
+): readonly string[] | undefined {
+  if (!asked) return undefined;
+  const known = new Set(stored);
+  const unknown = asked.filter((symbol) => !known.has(symbol));
+  if (unknown.length === asked.length || (unknown.length > 0 && asked.length < UNIVERSE)) {
+    const names = unknown.slice(0, 5).join(', ') + (unknown.length > 5 ? ', …' : '');
+    throw new BarcastError(
+      'BARCAST_E_SYMBOL',
+      `the store in ${data} has no bars of ${names}`,
+      "'barcast doctor' lists its symbols; 'barcast ingest' brings others in",
+    );
+  }
+  return asked.filter((symbol) => known.has(symbol));
+}

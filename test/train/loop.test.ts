@@ -1,0 +1,184 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import { BarcastError, type Progress, Random, silentProgress } from '../../src/base/index.ts';
+import type { TrainingDefaults, WindowSet } from '../../src/features/index.ts';
+import { type Kernel, type NetworkShape, referenceKernel } from '../../src/kernel/index.ts';
+import { weightsHash } from '../../src/model/index.ts';
+import { CheckpointFile, epochOrder, learningRateAt, runTraining, type TrainingRun } from '../../src/train/index.ts';
+
+const T = 6;
+const F = 2;
+const shape: NetworkShape = {
+  windowLength: T,
+  features: F,
+  lstm: [4],
+  dropout: 0.2,
+  dense: [{ units: 1, activation: 'linear' }],
+};
+const settings: TrainingDefaults = {
+  epochs: 3,
+  batch: 48,
+  loss: { kind: 'mse' },
+  optimizer: { learningRate: 0.02, beta1: 0.9, beta2: 0.999, epsilon: 1e-7, weightDecay: 0, clipNorm: 1 },
+  validationSplit: 'chronological',
+  validationShare: 0.2,
+  patience: 0,
+  schedule: 'cosine',
+};
+
+/** Windows whose target is the mean of their first feature: easy to learn. */
+function sample(): Pick<TrainingRun, 'windows' | 'targets' | 'training' | 'validation'> {
+  const random = new Random(9);
+  const count = 250;
+  const rows = count + T;
+  const matrix = Float32Array.from({ length: rows * F }, () => random.normal());
+  const targets = Float32Array.from({ length: count }, (_, w) => {
+    let sum = 0;
+    for (let t = 0; t < T; t++) sum += matrix[(w + t) * F];
+    return sum / T;
+  });
+  const flat = (value: number) => new Float64Array(count).fill(value);
+  const windows: WindowSet = {
+    recipe: 'returns',
+    symbols: ['A'],
+    symbol: new Int32Array(count),
+    asOf: Int32Array.from({ length: count }, (_, w) => w + T),
+    lastClose: flat(1),
+    targetClose: flat(1),
+    volatility: flat(1),
+    matrix,
+    starts: Int32Array.from({ length: count }, (_, w) => w),
+    shift: Float32Array.from({ length: count * F }, () => 0.1 * random.normal()),
+    gain: Float32Array.from({ length: count * F }, () => 1 + 0.1 * random.normal()),
+    scaleStride: F,
+  };
+  const indices = Int32Array.from({ length: count }, (_, w) => w);
+  return { windows, targets, training: indices.subarray(0, 200), validation: indices.subarray(200) };
+}
+
+const data = sample();
+const baseRun = (kernel: Kernel): TrainingRun => ({
+  kernel,
+  shape,
+  ...data,
+  settings,
+  seed: 5,
+  fingerprint: 'this run',
+  checkpointEveryMs: Number.POSITIVE_INFINITY,
+  progress: silentProgress,
+});
+
+/** A progress that stops the run after so many steps. */
+function stopAfter(steps: number): { signal: AbortSignal; progress: Progress } {
+  const stop = new AbortController();
+  let seen = 0;
+  const update = () => {
+    if (++seen === steps) stop.abort();
+  };
+  return { signal: stop.signal, progress: { ...silentProgress, update } };
+}
+
+const interrupted = (error: unknown) => error instanceof BarcastError && error.code === 'BARCAST_E_INTERRUPTED';
+
+describe('the training loop', () => {
+  const kernel = referenceKernel();
+  let folder = '';
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'barcast-train-'));
+  });
+  afterEach(() => rmSync(folder, { recursive: true }));
+
+  it('learns, and the same seed gives the same weights', async () => {
+    const [first, again, other] = [
+      await runTraining(baseRun(kernel)),
+      await runTraining(baseRun(kernel)),
+      await runTraining({ ...baseRun(kernel), seed: 6 }),
+    ];
+    assert.equal(weightsHash(again.weights), weightsHash(first.weights));
+    assert.deepEqual(again.history, first.history);
+    assert.notEqual(weightsHash(other.weights), weightsHash(first.weights));
+    const variance = data.validation.reduce((sum, w) => sum + data.targets[w] ** 2, 0) / data.validation.length;
+    assert.ok(
+      first.history.at(-1)!.validationLoss < 0.5 * variance,
+      `${first.history.at(-1)!.validationLoss} of ${variance}`,
+    );
+    assert.equal(first.steps, 3 * Math.ceil(200 / 48));
+    assert.equal(first.sequences, 600);
+  });
+
+  it('ends in the same bits when it is stopped at any step and taken up again', async () => {
+    const whole = await runTraining(baseRun(kernel));
+    for (const steps of [1, 3, 5, 6, 11, 14]) {
+      const checkpoint = new CheckpointFile(join(folder, `${steps}.safetensors`));
+      await assert.rejects(runTraining({ ...baseRun(kernel), checkpoint, ...stopAfter(steps) }), interrupted);
+      const rest = await runTraining({ ...baseRun(kernel), checkpoint });
+      assert.equal(weightsHash(rest.weights), weightsHash(whole.weights), `stopped after ${steps} steps`);
+      assert.deepEqual(rest.history, whole.history);
+      assert.ok(rest.sequences < whole.sequences);
+    }
+  });
+
+  it('leaves a checkpoint of another run alone until its own is due', async () => {
+    const checkpoint = new CheckpointFile(join(folder, 'c.safetensors'));
+    await assert.rejects(runTraining({ ...baseRun(kernel), checkpoint, ...stopAfter(4) }), interrupted);
+    const result = await runTraining({ ...baseRun(kernel), checkpoint, fingerprint: 'another run' });
+    assert.equal(result.sequences, 600);
+    assert.equal(checkpoint.read().fingerprint, 'another run');
+  });
+
+  it('refuses a damaged checkpoint with its code, at any cut', async () => {
+    const path = join(folder, 'c.safetensors');
+    const checkpoint = new CheckpointFile(path);
+    await assert.rejects(runTraining({ ...baseRun(kernel), checkpoint, ...stopAfter(2) }), interrupted);
+    const { size } = { size: readFileSync(path).length };
+    for (const length of [size - 1, Math.floor(size / 2), 9, 0]) {
+      truncateSync(path, length);
+      await assert.rejects(
+        runTraining({ ...baseRun(kernel), checkpoint }),
+        (error) => error instanceof BarcastError && error.code === 'BARCAST_E_CHECKPOINT',
+      );
+    }
+    writeFileSync(path, 'no checkpoint at all');
+    assert.throws(
+      () => checkpoint.read(),
+      (error) => error instanceof BarcastError && error.code === 'BARCAST_E_CHECKPOINT',
+    );
+  });
+
+  it('keeps the weights of the best epoch and stops when patience ends', async () => {
+    // A rate this high makes later epochs worse than the first good one.
+    const wild = {
+      ...settings,
+      epochs: 40,
+      patience: 2,
+      schedule: 'constant' as const,
+      optimizer: { ...settings.optimizer, learningRate: 0.3 },
+    };
+    const result = await runTraining({ ...baseRun(kernel), settings: wild });
+    const losses = result.history.map(({ validationLoss }) => validationLoss);
+    assert.equal(losses[result.bestEpoch - 1], Math.min(...losses));
+    assert.ok(result.epochs < 40, 'it never stopped early');
+    assert.equal(result.epochs - result.bestEpoch, 2);
+  });
+});
+
+describe('the sampler and the schedule', () => {
+  it('shuffles every window once an epoch, each epoch differently', () => {
+    const training = Int32Array.from({ length: 100 }, (_, i) => 3 * i);
+    const [first, second] = [epochOrder(training, 1, 0), epochOrder(training, 1, 1)];
+    assert.deepEqual(first.slice().sort(), training);
+    assert.notDeepEqual(first, second);
+    assert.deepEqual(epochOrder(training, 1, 0), first);
+  });
+
+  it('falls from the peak to a tenth of it along a cosine', () => {
+    const peak = settings.optimizer.learningRate;
+    assert.equal(learningRateAt(settings, 0, 100), peak);
+    assert.ok(Math.abs(learningRateAt(settings, 50, 100) - 0.55 * peak) < 1e-12);
+    assert.ok(Math.abs(learningRateAt(settings, 100, 100) - 0.1 * peak) < 1e-12);
+    assert.equal(learningRateAt({ ...settings, schedule: 'constant' }, 50, 100), peak);
+  });
+});
