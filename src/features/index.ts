@@ -1,0 +1,8 @@
+/** Features: bars to windows, scalers, targets and splits; batch and live by the same functions. */
+export { LiveMarket, type PushResult } from './live.ts';
+export * from './recipe.ts';
+export { RECIPE_NAMES, recipeOf } from './recipes.ts';
+export { TARGET_LIMIT } from './returns.ts';
+export { isUsable } from './rows.ts';
+export * from './split.ts';
+export { buildWindows } from './windows.ts';

@@ -1,0 +1,76 @@
+/**
+ * One minute of one symbol as a row of the feature matrix. Batch ({@link buildWindows}) and live ({@link LiveMarket})
+ * fill their rows with the functions of this file and no others, so that they agree to the bit.
+ *
+ * Rows stand one a session minute, in runs. A run begins at a bar; a minute without a trade between two bars of a run
+ * has a quiet row, which keeps the last price. A run ends at the session's end, at more quiet minutes in a row than
+ * the recipe accepts, and at a bar that is not usable. A row depends on the bars of its run up to itself.
+ *
+ * Features that are summed over a window are whole multiples of a power of two, small enough that a window's sums are
+ * exact in float64: they come out the same whatever the order of addition and wherever a run began.
+ */
+
+/** What a recipe puts into the matrix. `at` is the index of a row's first number; rows are zero beforehand. */
+export interface RowFormula {
+  /**
+   * A minute that traded.
+   * @param logReturn {@link logReturnOf} the close over the run's previous close, or over the open in its first row
+   * @param minutesSinceOpen 0 in the first minute of the session
+   */
+  bar(
+    matrix: Float32Array,
+    at: number,
+    logReturn: number,
+    high: number,
+    low: number,
+    close: number,
+    volume: number,
+    minutesSinceOpen: number,
+  ): void;
+  /** A minute without a trade; `close` is the last price. */
+  quiet(matrix: Float32Array, at: number, close: number, minutesSinceOpen: number): void;
+}
+
+/** Prices above this, and volumes above {@link VOLUME_LIMIT}, are taken for damage. */
+export const PRICE_LIMIT = 1e9;
+export const VOLUME_LIMIT = 1e13;
+
+/**
+ * Whether a bar can stand in a window: four positive prices, low not above high, and a volume that is not negative. A
+ * volume that was not given (NaN) counts as 0; a price that was not given makes the bar unusable.
+ */
+export function isUsable(open: number, high: number, low: number, close: number, volume: number): boolean {
+  return (
+    open > 0 &&
+    high > 0 &&
+    low > 0 &&
+    close > 0 &&
+    low <= high &&
+    open <= PRICE_LIMIT &&
+    high <= PRICE_LIMIT &&
+    close <= PRICE_LIMIT &&
+    !(volume < 0) &&
+    !(volume > VOLUME_LIMIT)
+  );
+}
+
+/** The volume of a usable bar as a row takes it: none given (NaN) is 0. */
+export const sharesOf = (volume: number): number => (Number.isNaN(volume) ? 0 : volume);
+
+// Adding and subtracting 1.5 * 2^(52 - b) rounds a small number to a multiple of 2^-b, ties to even, at no cost.
+const TO_2_POW_23 = 1.5 * 2 ** 29;
+const TO_2_POW_16 = 1.5 * 2 ** 36;
+
+/** Log ratios of prices within one minute are limited to +-0.5: a fall by 39% or a rise by 65%. */
+export const LOG_RATIO_LIMIT = 0.5;
+
+/** ln(price / base), limited to +-{@link LOG_RATIO_LIMIT}, as a multiple of 2^-23 (0.001 basis points). */
+export function logReturnOf(price: number, base: number): number {
+  const limited = Math.max(-LOG_RATIO_LIMIT, Math.min(LOG_RATIO_LIMIT, Math.log(price / base)));
+  return limited + TO_2_POW_23 - TO_2_POW_23;
+}
+
+/** ln(1 + volume) as a multiple of 2^-16; volume at most {@link VOLUME_LIMIT}. */
+export function logVolumeOf(volume: number): number {
+  return Math.log(1 + volume) + TO_2_POW_16 - TO_2_POW_16;
+}

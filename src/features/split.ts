@@ -1,0 +1,115 @@
+/** Parts of a window set: by time with a purge, at random as the reference project did it, or by hand. */
+import { BarcastError, Random } from '../base/index.ts';
+import type { WindowSet } from './recipe.ts';
+import { recipeOf } from './recipes.ts';
+
+/** Indices of windows, ascending. */
+export interface Split {
+  readonly training: Int32Array;
+  readonly validation: Int32Array;
+}
+
+export interface ChronologicalSplit extends Split {
+  /** EpochMinute: windows with asOf at or after it are validation. Infinity when there are none. */
+  readonly cut: number;
+}
+
+/**
+ * Cuts by time over all symbols: validation is the last windows by asOf, as near to `share` of all as whole minutes
+ * allow without exceeding it, and at least those of the last minute. Windows in between are purged: a training window
+ * is kept only if its target lies before the first row of the first validation window and before the price that row's
+ * return starts from: asOf + horizon + windowLength < cut.
+ *
+ * @param share of the windows for validation, from 0 (none) to less than 1
+ * @throws BARCAST_E_TOO_FEW_WINDOWS when the purge leaves nothing to train on
+ */
+export function chronologicalSplit(windows: WindowSet, share: number): ChronologicalSplit {
+  const { asOf } = windows;
+  const N = asOf.length;
+  checkShare(share);
+  const cut = share === 0 || N === 0 ? Number.POSITIVE_INFINITY : cutOf(asOf, Math.floor(share * N));
+  const { windowLength, horizonMinutes } = recipeOf(windows.recipe);
+  const training = indicesWhere(N, (w) => asOf[w] + horizonMinutes + windowLength < cut);
+  if (training.length === 0) {
+    throw new BarcastError(
+      'BARCAST_E_TOO_FEW_WINDOWS',
+      `no training window is left of ${N} before the validation part`,
+      'take a longer span of bars',
+    );
+  }
+  return { training, validation: indicesWhere(N, (w) => asOf[w] >= cut), cut };
+}
+
+/** The earliest minute from which on there are at most `most` windows, or the last minute of all. */
+function cutOf(asOf: Int32Array, most: number): number {
+  let first = asOf[0];
+  let last = asOf[0];
+  for (const minute of asOf) {
+    if (minute < first) first = minute;
+    if (minute > last) last = minute;
+  }
+  const counts = new Int32Array(last - first + 1);
+  for (const minute of asOf) counts[minute - first]++;
+  let cut = last;
+  let held = counts[last - first];
+  for (let minute = last - 1; minute >= first; minute--) {
+    const count = counts[minute - first];
+    if (held + count > most) break;
+    held += count;
+    if (count > 0) cut = minute;
+  }
+  return cut;
+}
+
+/** Draws validation windows at random: they overlap training windows, and their scores flatter. For `cs205` alone. */
+export function randomSplit(windows: WindowSet, share: number, seed: number): Split {
+  checkShare(share);
+  const N = windows.asOf.length;
+  const order = Int32Array.from({ length: N }, (_, w) => w);
+  new Random(seed, 0x73706c74).shuffle(order);
+  const validation = order.slice(0, Math.floor(share * N)).sort();
+  return { training: order.slice(validation.length).sort(), validation };
+}
+
+/** The windows with the given indices, in that order; the matrix is shared. */
+export function selectWindows(windows: WindowSet, indices: Int32Array): WindowSet {
+  const stride = windows.scaleStride;
+  return {
+    ...windows,
+    starts: indices.map((w) => windows.starts[w]),
+    symbol: indices.map((w) => windows.symbol[w]),
+    asOf: indices.map((w) => windows.asOf[w]),
+    lastClose: pick(windows.lastClose, indices),
+    targetClose: pick(windows.targetClose, indices),
+    volatility: pick(windows.volatility, indices),
+    shift: stride === 0 ? windows.shift : pickRows(windows.shift, indices, stride),
+    gain: stride === 0 ? windows.gain : pickRows(windows.gain, indices, stride),
+  };
+}
+
+function pick(values: Float64Array, indices: Int32Array): Float64Array {
+  const out = new Float64Array(indices.length);
+  for (let i = 0; i < out.length; i++) out[i] = values[indices[i]];
+  return out;
+}
+
+function pickRows(values: Float32Array, indices: Int32Array, stride: number): Float32Array {
+  const out = new Float32Array(indices.length * stride);
+  for (let i = 0; i < indices.length; i++) {
+    out.set(values.subarray(indices[i] * stride, (indices[i] + 1) * stride), i * stride);
+  }
+  return out;
+}
+
+function indicesWhere(length: number, holds: (index: number) => boolean): Int32Array {
+  const found = new Int32Array(length);
+  let count = 0;
+  for (let i = 0; i < length; i++) if (holds(i)) found[count++] = i;
+  return found.slice(0, count);
+}
+
+function checkShare(share: number): void {
+  if (!(share >= 0 && share < 1)) {
+    throw new BarcastError('BARCAST_E_USAGE', `a share of ${share}`, 'choose one from 0 to less than 1');
+  }
+}
