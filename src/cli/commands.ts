@@ -1,17 +1,23 @@
-/** Every command, in the order of a first day's work. */
+/** Every command by its name, in the order of a first day's work; a module is loaded when its command is asked for. */
+import type { Command } from 'commander';
 import type { Register } from './context.ts';
-import { registerDemo } from './demo.ts';
-import { registerDoctor } from './doctor.ts';
-import { registerEvaluate } from './evaluate.ts';
-import { registerIngest } from './ingest.ts';
-import { registerModels } from './models.ts';
-import { registerPredict } from './predict.ts';
-import { registerReplay } from './replay.ts';
-import { registerServe } from './serve.ts';
-import { registerSimulate } from './simulate.ts';
-import { registerTrain } from './train.ts';
 
-export const registerCommands: Register = (program) => {
-  const all = [registerDemo, registerIngest, registerDoctor, registerTrain, registerEvaluate, registerPredict, registerServe, registerReplay, registerModels, registerSimulate];
-  for (const register of all) register(program);
+const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
+  demo: async () => (await import('./demo.ts')).registerDemo,
+  ingest: async () => (await import('./ingest.ts')).registerIngest,
+  doctor: async () => (await import('./doctor.ts')).registerDoctor,
+  train: async () => (await import('./train.ts')).registerTrain,
+  evaluate: async () => (await import('./evaluate.ts')).registerEvaluate,
+  predict: async () => (await import('./predict.ts')).registerPredict,
+  serve: async () => (await import('./serve.ts')).registerServe,
+  replay: async () => (await import('./replay.ts')).registerReplay,
+  models: async () => (await import('./models.ts')).registerModels,
+  simulate: async () => (await import('./simulate.ts')).registerSimulate,
 };
+
+/** Registers the command that the first word names, or all of them when it names none (for help and suggestions). */
+export async function registerCommands(program: Command, word: string | undefined): Promise<void> {
+  const known = word !== undefined && Object.hasOwn(COMMANDS, word);
+  const loads = known ? [COMMANDS[word]] : Object.values(COMMANDS);
+  for (const load of loads) (await load())(program);
+}

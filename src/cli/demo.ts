@@ -5,8 +5,8 @@
  */
 import { join } from 'node:path';
 import { Option } from 'commander';
-import { type DayString, epochMinute, epochMs, minuteToMs, msToMinute } from '../base/index.ts';
 import { dayOf, type Session, SP500, sessionsBetween } from '../bars/index.ts';
+import { type DayString, epochMinute, epochMs, minuteToMs, msToMinute } from '../base/index.ts';
 import { evaluateModel, renderScores } from '../evaluate/index.ts';
 import { recipeOf } from '../features/index.ts';
 import type { Kernel } from '../kernel/index.ts';
@@ -14,8 +14,8 @@ import { type Model, Registry } from '../model/index.ts';
 import { ingestHistory, type SimulatedSource, simulatedSource } from '../sources/index.ts';
 import { openReader } from '../store/index.ts';
 import { trainModel } from '../train/index.ts';
-import { action, type Context, command, positiveNumber, type Register, wholeNumber } from './context.ts';
 import { type ComputeOptions, withCompute, withKernel } from './compute.ts';
+import { action, type Context, command, positiveNumber, type Register, wholeNumber } from './context.ts';
 import { serveLive } from './live-server.ts';
 import { barcastVersion } from './version.ts';
 
@@ -35,8 +35,15 @@ const TEST_SESSIONS = 2;
 const HEAD_START_MINUTES = 75;
 
 const demo = withCompute(command('demo', 'the whole pipeline on a simulated market, offline (npm start)'))
-  .addOption(new Option('--port <port>', 'port of the page; 0 takes a free one').env('BARCAST_PORT').argParser(wholeNumber(0, 65_535)).default(8080))
-  .addOption(new Option('--speed <x>', 'market minutes a real minute once it is live').argParser(positiveNumber).default(20));
+  .addOption(
+    new Option('--port <port>', 'port of the page; 0 takes a free one')
+      .env('BARCAST_PORT')
+      .argParser(wholeNumber(0, 65_535))
+      .default(8080),
+  )
+  .addOption(
+    new Option('--speed <x>', 'market minutes a real minute once it is live').argParser(positiveNumber).default(20),
+  );
 
 interface Plan {
   readonly training: readonly Session[];
@@ -49,14 +56,20 @@ function plan(now = Date.now()): Plan {
   const day = (offset: number): DayString => dayOf(msToMinute(epochMs(now - offset * 86_400_000)));
   const begun = sessionsBetween(day(40), day(0)).filter(({ close }) => minuteToMs(close) <= now);
   const recent = begun.slice(-(TRAINING_SESSIONS + TEST_SESSIONS + 1));
-  return { training: recent.slice(0, TRAINING_SESSIONS), test: recent.slice(TRAINING_SESSIONS, -1), live: recent[recent.length - 1] };
+  return {
+    training: recent.slice(0, TRAINING_SESSIONS),
+    test: recent.slice(TRAINING_SESSIONS, -1),
+    live: recent[recent.length - 1],
+  };
 }
 
 /** The folders of the demo, beside and apart from a user's own bars and models. */
 const demoData = ({ data }: Context) => join(data, 'demo');
 
 async function bringBars(context: Context, exchange: SimulatedSource, sessions: Plan): Promise<void> {
-  context.progress.say(`2/5 bars: ${SYMBOLS.length} symbols, ${sessions.training.length + sessions.test.length} sessions and the live one so far, through the Yahoo path`);
+  context.progress.say(
+    `2/5 bars: ${SYMBOLS.length} symbols, ${sessions.training.length + sessions.test.length} sessions and the live one so far, through the Yahoo path`,
+  );
   const answer = await ingestHistory({
     source: exchange,
     symbols: SYMBOLS,
@@ -66,7 +79,9 @@ async function bringBars(context: Context, exchange: SimulatedSource, sessions: 
     progress: context.progress,
     signal: context.signal,
   });
-  context.progress.say(`    ${answer.rowsStored.toLocaleString('en-US')} bars stored in ${answer.seconds.toFixed(1)} s, ${answer.daysHeld.toLocaleString('en-US')} symbol days were there already`);
+  context.progress.say(
+    `    ${answer.rowsStored.toLocaleString('en-US')} bars stored in ${answer.seconds.toFixed(1)} s, ${answer.daysHeld.toLocaleString('en-US')} symbol days were there already`,
+  );
 }
 
 /** The model of this demo: one that fits these days, or a new training. */
@@ -99,7 +114,9 @@ async function trainedModel(context: Context, kernel: Kernel, sessions: Plan): P
     progress: context.progress,
     signal: context.signal,
   });
-  context.progress.say(`    ${answer.sequencesPerSecond.toLocaleString('en-US')} sequences/s on the ${answer.kernel} kernel, weights ${answer.weightsHash.slice(0, 12)}`);
+  context.progress.say(
+    `    ${answer.sequencesPerSecond.toLocaleString('en-US')} sequences/s on the ${answer.kernel} kernel, weights ${answer.weightsHash.slice(0, 12)}`,
+  );
   return registry.load(NAME, kernel);
 }
 
@@ -107,13 +124,23 @@ async function evaluateOn(context: Context, exchange: SimulatedSource, model: Mo
   context.progress.say('4/5 evaluation on sessions the model has not seen');
   const reader = await openReader(demoData(context));
   try {
-    const [training, test] = [sessions.training, sessions.test].map((part) => ({ symbols: SYMBOLS, from: part[0].open, to: part[part.length - 1].close }));
-    const evaluation = await evaluateModel({ model, bars: await reader.read(test), trainingBars: await reader.read(training) });
+    const [training, test] = [sessions.training, sessions.test].map((part) => ({
+      symbols: SYMBOLS,
+      from: part[0].open,
+      to: part[part.length - 1].close,
+    }));
+    const evaluation = await evaluateModel({
+      model,
+      bars: await reader.read(test),
+      trainingBars: await reader.read(training),
+    });
     for (const line of renderScores(evaluation).split('\n')) context.progress.say(`    ${line}`);
     const best = exchange.exchange?.market.bestReachable(test);
     const { skillScaled } = evaluation.model;
     if (best?.skillScaled && skillScaled !== null) {
-      context.progress.say(`    the best scaled skill that any forecaster could reach on this market is ${(100 * best.skillScaled).toFixed(1)}%: the model has ${Math.round((100 * skillScaled) / best.skillScaled)}% of it`);
+      context.progress.say(
+        `    the best scaled skill that any forecaster could reach on this market is ${(100 * best.skillScaled).toFixed(1)}%: the model has ${Math.round((100 * skillScaled) / best.skillScaled)}% of it`,
+      );
     }
   } finally {
     reader.close();
@@ -125,7 +152,14 @@ async function run(context: Context, options: DemoCommand): Promise<void> {
   const sessions = plan();
   const now = epochMs(minuteToMs(epochMinute(sessions.live.open + HEAD_START_MINUTES)));
   progress.say("1/5 exchange: a simulated market behind Yahoo's chart API");
-  const exchange = await simulatedSource({ seed: SEED, symbols: SYMBOLS, port: 0, now, speed: options.speed, skipClosed: true });
+  const exchange = await simulatedSource({
+    seed: SEED,
+    symbols: SYMBOLS,
+    port: 0,
+    now,
+    speed: options.speed,
+    skipClosed: true,
+  });
   try {
     await withKernel(options, context, async (kernel) => {
       await bringBars(context, exchange, sessions);
@@ -147,7 +181,10 @@ async function run(context: Context, options: DemoCommand): Promise<void> {
             notice: (line) => progress.say(line),
             onListening: (url) => {
               progress.say(`5/5 live: a market minute every ${(60 / options.speed).toFixed(1)} s`);
-              if (context.json) process.stdout.write(`${JSON.stringify({ url, model: model.name, weightsHash: model.weightsHash, symbols: SYMBOLS.length })}\n`);
+              if (context.json)
+                process.stdout.write(
+                  `${JSON.stringify({ url, model: model.name, weightsHash: model.weightsHash, symbols: SYMBOLS.length })}\n`,
+                );
               else context.print(`\nopen ${url} (forecasts at ${url}/api/v1/predictions); Ctrl-C stops it`);
             },
           });

@@ -6,12 +6,27 @@ interface DoctorCommand {
   readonly all: boolean;
 }
 
-const doctor = command('doctor', "the store's ledger: coverage, gaps and flaws by symbol and day").option('--all', 'list every gap and flaw, not the first thousand', false);
+const doctor = command('doctor', "the store's ledger: coverage, gaps and flaws by symbol and day").option(
+  '--all',
+  'list every gap and flaw, not the first thousand',
+  false,
+);
 
 const count = (value: number) => value.toLocaleString('en-US');
 const LINES = 10;
 
-function describe({ symbols, bars, firstBar, lastBar, tradingDays, gaps, flaws, gapList, flawList, coverage }: Diagnosis): string {
+function describe({
+  symbols,
+  bars,
+  firstBar,
+  lastBar,
+  tradingDays,
+  gaps,
+  flaws,
+  gapList,
+  flawList,
+  coverage,
+}: Diagnosis): string {
   const thin = coverage.filter(({ share }) => share < 0.5).length;
   const lines = [
     `${count(symbols)} symbols, ${count(bars)} bars on ${tradingDays} trading days, ${firstBar} to ${lastBar}`,
@@ -21,9 +36,21 @@ function describe({ symbols, bars, firstBar, lastBar, tradingDays, gaps, flaws, 
     ...Object.entries(flaws).map(([kind, n]) => `  ${kind.padEnd(18)}${count(n).padStart(12)}`),
   ];
   const longest = [...gapList].sort((a, b) => b.missing - a.missing).slice(0, LINES);
-  if (longest.length > 0) lines.push('', 'longest gaps', ...longest.map(({ symbol, from, to, missing }) => `  ${symbol.padEnd(8)}${from} to ${to}  ${count(missing)} minutes`));
+  if (longest.length > 0)
+    lines.push(
+      '',
+      'longest gaps',
+      ...longest.map(
+        ({ symbol, from, to, missing }) => `  ${symbol.padEnd(8)}${from} to ${to}  ${count(missing)} minutes`,
+      ),
+    );
   const worst = [...flawList].sort((a, b) => b.count - a.count).slice(0, LINES);
-  if (worst.length > 0) lines.push('', 'days with most flaws', ...worst.map(({ symbol, day, kind, count: n }) => `  ${symbol.padEnd(8)}${day}  ${kind}  ${count(n)}`));
+  if (worst.length > 0)
+    lines.push(
+      '',
+      'days with most flaws',
+      ...worst.map(({ symbol, day, kind, count: n }) => `  ${symbol.padEnd(8)}${day}  ${kind}  ${count(n)}`),
+    );
   return [...lines, '', '--json lists them by symbol and day'].join('\n');
 }
 

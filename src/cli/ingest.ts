@@ -1,8 +1,15 @@
 /** `barcast ingest`: brings bars into the store from files, Yahoo or the simulated exchange. */
 import { Option } from 'commander';
-import { BarcastError, epochMinute, msToMinute } from '../base/index.ts';
 import { SP500 } from '../bars/index.ts';
-import { type HistorySource, type IngestAnswer, ingestFiles, ingestHistory, simulatedSource, yahooSource } from '../sources/index.ts';
+import { BarcastError, epochMinute, msToMinute } from '../base/index.ts';
+import {
+  type IngestAnswer,
+  ingestFiles,
+  ingestHistory,
+  simulatedSource,
+  type YahooSource,
+  yahooSource,
+} from '../sources/index.ts';
 import { action, type Context, command, type Register } from './context.ts';
 import { type RangeOptions, rangeOf, type SymbolOptions, symbolsOf, withRange, withSymbols } from './selection.ts';
 
@@ -16,10 +23,16 @@ const YAHOO_DAYS = 30;
 
 const ingest = withSymbols(withRange(command('ingest', 'bring bars into the store')))
   .argument('[files...]', 'CSV, CSV.gz and Parquet files, or folders of them')
-  .addOption(new Option('--source <source>', 'where the bars come from (default: files when files are named, or else yahoo)').choices(['yahoo', 'files', 'simulated']))
+  .addOption(
+    new Option(
+      '--source <source>',
+      'where the bars come from (default: files when files are named, or else yahoo)',
+    ).choices(['yahoo', 'files', 'simulated']),
+  )
   .addOption(new Option('--yahoo-url <url>', "another server that speaks Yahoo's chart API"));
 
-async function fromSource(source: HistorySource, context: Context, options: IngestCommand): Promise<IngestAnswer> {
+async function fromSource(source: YahooSource, context: Context, options: IngestCommand): Promise<IngestAnswer> {
+  await source.sync(context.signal);
   const now = msToMinute(source.clock.now());
   const { from, to } = rangeOf(options);
   const { data, progress, signal } = context;
@@ -38,11 +51,17 @@ async function run(context: Context, options: IngestCommand, files: string[]): P
   const { source = files.length > 0 ? 'files' : 'yahoo', yahooUrl: url } = options;
   if (source === 'files') {
     for (const name of ['symbols', 'from', 'to', 'yahooUrl'] as const) {
-      if (options[name] !== undefined) throw new BarcastError('BARCAST_E_USAGE', `--${name === 'yahooUrl' ? 'yahoo-url' : name} does not go with files`, 'files are taken whole; name only those you want');
+      if (options[name] !== undefined)
+        throw new BarcastError(
+          'BARCAST_E_USAGE',
+          `--${name === 'yahooUrl' ? 'yahoo-url' : name} does not go with files`,
+          'files are taken whole; name only those you want',
+        );
     }
     return ingestFiles({ files, data: context.data, progress: context.progress });
   }
-  if (files.length > 0) throw new BarcastError('BARCAST_E_USAGE', `the source ${source} takes no files`, 'leave the files or --source out');
+  if (files.length > 0)
+    throw new BarcastError('BARCAST_E_USAGE', `the source ${source} takes no files`, 'leave the files or --source out');
   if (source === 'yahoo') return fromSource(yahooSource({ url }), context, options);
   const simulated = await simulatedSource({ url });
   try {
@@ -67,11 +86,16 @@ function summary(answer: IngestAnswer): string {
     [answer.outOfSessionBars, 'bars outside the session'],
     [answer.invalidPriceBars, 'bars with impossible prices'],
   ] as const;
-  const lines = [`${count(answer.symbols)} symbols, ${count(answer.rowsRead)} rows read, ${count(answer.rowsStored)} stored, ${count(answer.alreadyStored)} already there, ${answer.seconds.toFixed(1)} s`];
+  const lines = [
+    `${count(answer.symbols)} symbols, ${count(answer.rowsRead)} rows read, ${count(answer.rowsStored)} stored, ${count(answer.alreadyStored)} already there, ${answer.seconds.toFixed(1)} s`,
+  ];
   const found = flaws.filter(([n]) => n > 0).map(([n, what]) => `${count(n)} ${what}`);
   if (found.length > 0) lines.push(`flaws: ${found.join(', ')}`);
   if ('unknown' in answer) {
-    const { unknown, failed } = answer as IngestAnswer & { unknown: readonly string[]; failed: readonly { symbol: string; reason: string }[] };
+    const { unknown, failed } = answer as IngestAnswer & {
+      unknown: readonly string[];
+      failed: readonly { symbol: string; reason: string }[];
+    };
     if (unknown.length > 0) lines.push(`not known to the source: ${unknown.join(', ')}`);
     for (const { symbol, reason } of failed) lines.push(`still missing: ${symbol} (${reason})`);
   }

@@ -4,11 +4,15 @@ import { BarcastError, toBarcastError } from '../base/index.ts';
 import { registerCommands } from './commands.ts';
 import { barcastVersion } from './version.ts';
 
+// A variable set to nothing is a variable not set.
+for (const name of Object.keys(process.env))
+  if (name.startsWith('BARCAST_') && process.env[name] === '') delete process.env[name];
+
 const program = new Command('barcast')
   .description('Forecast every stock you follow, every minute.')
   .version(barcastVersion)
   .showSuggestionAfterError(true);
-registerCommands(program);
+await registerCommands(program, process.argv[2]);
 
 /** Commander speaks through exceptions, so that its errors get a code and a status like every other. */
 function quiet(command: Command): void {

@@ -89,8 +89,11 @@ async function openSource(
       const source = await simulatedSource({ url, speed });
       return { source, symbols: asked ?? trained, warm: true, close: () => source.close() };
     }
-    case 'yahoo':
-      return { source: yahooSource({ url }), symbols: asked ?? trained, warm: true, close: nothing };
+    case 'yahoo': {
+      const source = yahooSource({ url });
+      await source.sync();
+      return { source, symbols: asked ?? trained, warm: true, close: nothing };
+    }
     default:
       throw new BarcastError(
         'BARCAST_E_BUS',

@@ -16,7 +16,11 @@ interface SimulateCommand {
 }
 
 const simulate = command('simulate', "a simulated exchange that answers Yahoo's chart API")
-  .addOption(new Option('--port <port>', 'port to listen on; 0 takes a free one').argParser(wholeNumber(0, 65_535)).default(8081))
+  .addOption(
+    new Option('--port <port>', 'port to listen on; 0 takes a free one')
+      .argParser(wholeNumber(0, 65_535))
+      .default(8081),
+  )
   .addOption(new Option('--host <address>', 'address to listen on').default('127.0.0.1'))
   .addOption(new Option('--seed <n>', 'names the market').argParser(wholeNumber(0, 2 ** 48)).default(1))
   .addOption(new Option('--faults <list>', 'faults to order with their rates, as in 429:0.05,null:0.01'))
@@ -27,7 +31,12 @@ const simulate = command('simulate', "a simulated exchange that answers Yahoo's 
 
 function instant(text: string) {
   const ms = Date.parse(text);
-  if (Number.isNaN(ms)) throw new BarcastError('BARCAST_E_DATE', `'${text}' is not an instant`, 'write it as ISO 8601, as in 2025-03-14T15:30:00Z');
+  if (Number.isNaN(ms))
+    throw new BarcastError(
+      'BARCAST_E_DATE',
+      `'${text}' is not an instant`,
+      'write it as ISO 8601, as in 2025-03-14T15:30:00Z',
+    );
   return epochMs(ms);
 }
 

@@ -1,0 +1,100 @@
+/**
+ * Faults to order: what a source of bars does wrong, each at a rate of its own, from a seed. Faults of an answer are
+ * drawn anew for every request of a symbol, so that asking again helps; faults of the data stay where they are.
+ */
+import { BarcastError, hashText, Random } from '../../base/index.ts';
+
+/** Every kind, with what its rate is a share of and what its third number means. */
+export const FAULT_KINDS = {
+  '429': 'answers refused with status 429 and Retry-After; third number: the seconds in Retry-After (1)',
+  '429-bare': 'answers refused with status 429 alone',
+  '500': 'answers with status 500',
+  malformed: 'answers whose JSON breaks off in the middle',
+  slow: 'answers held back; third number: milliseconds (300)',
+  duplicate: 'rows that come twice',
+  partial: 'answers whose running bar is stamped with its whole minute, as if it had ended',
+  null: 'minutes without values, in every answer',
+  gap: 'ten-minute stretches that are missing, in every answer',
+} as const;
+export type FaultKind = keyof typeof FAULT_KINDS;
+
+export interface Fault {
+  /** From 0 to 1. */
+  readonly rate: number;
+  /** The third number, where the kind has one. */
+  readonly value?: number;
+}
+
+export type Faults = { readonly [kind in FaultKind]?: Fault };
+
+const WITH_VALUE: ReadonlySet<FaultKind> = new Set(['429', 'slow']);
+
+/**
+ * Reads `kind:rate` and `kind:rate:number`, separated by commas: `429:0.05,null:0.01,slow:0.1:500`.
+ * @throws BARCAST_E_USAGE
+ */
+export function parseFaults(text: string): Faults {
+  const faults: { [kind in FaultKind]?: Fault } = {};
+  const refuse = (what: string): never => {
+    throw new BarcastError('BARCAST_E_USAGE', what, 'write them as in 429:0.05,null:0.01,slow:0.1:500');
+  };
+  for (const part of text.split(',').map((piece) => piece.trim())) {
+    const [kind, rateText, valueText, ...more] = part.split(':');
+    if (!Object.hasOwn(FAULT_KINDS, kind)) {
+      refuse(`'${kind}' is not a fault; there are ${Object.keys(FAULT_KINDS).join(', ')}`);
+    }
+    const name = kind as FaultKind;
+    if (faults[name] !== undefined) refuse(`the fault '${name}' is ordered twice`);
+    const rate = numberOf(rateText);
+    if (rate === undefined || rate > 1) refuse(`the fault '${part}' needs a rate from 0 to 1`);
+    if (more.length > 0 || (valueText !== undefined && !WITH_VALUE.has(name))) {
+      refuse(`the fault '${part}' has more numbers than '${name}' takes`);
+    }
+    const value = numberOf(valueText);
+    if (valueText !== undefined && value === undefined) refuse(`the fault '${part}' has a number that cannot be read`);
+    faults[name] = value === undefined ? { rate: rate! } : { rate: rate!, value };
+  }
+  return faults;
+}
+
+const numberOf = (text: string | undefined): number | undefined =>
+  text !== undefined && /^\d+(\.\d+)?$|^\.\d+$/.test(text) ? Number(text) : undefined;
+
+/** Draws faults. The n-th request of a symbol gets the same ones in every run. */
+export class FaultDice {
+  readonly faults: Faults;
+  readonly #seed: number;
+  readonly #requests = new Map<string, number>();
+
+  constructor(seed: number, faults: Faults) {
+    this.#seed = seed;
+    this.faults = faults;
+  }
+
+  /** The faults of one more answer about a symbol. */
+  draw(symbol: string): (kind: FaultKind) => boolean {
+    const request = this.#requests.get(symbol) ?? 0;
+    this.#requests.set(symbol, request + 1);
+    return (kind) => this.#happens(kind, symbol, request);
+  }
+
+  /** Whether a row of an answer comes twice. */
+  repeats(symbol: string, minute: number): boolean {
+    return this.#happens('duplicate', symbol, minute);
+  }
+
+  /** Whether a minute has no values. */
+  isNull(symbol: string, minute: number): boolean {
+    return this.#happens('null', symbol, minute);
+  }
+
+  /** Whether a minute lies in a missing stretch. */
+  isMissing(symbol: string, minute: number): boolean {
+    return this.#happens('gap', symbol, Math.floor(minute / 10));
+  }
+
+  #happens(kind: FaultKind, symbol: string, index: number): boolean {
+    const rate = this.faults[kind]?.rate ?? 0;
+    return rate > 0 && new Random(this.#seed, hashText(`fault ${kind} ${symbol}`), 4 * index).uniform() < rate;
+  }
+}

@@ -1,0 +1,45 @@
+/**
+ * Where bars come from. A source hands over what it was given, raw: judging rows (duplicates, nulls, off-minute and
+ * partial bars) is the store's one code path, so that every source is judged alike.
+ */
+import type { Clock, EpochMinute } from '../base/index.ts';
+import type { Bar } from '../bars/index.ts';
+import type { RawBars } from '../store/index.ts';
+
+/** Raw rows are the store's own input: what a source hands over goes there as it is. */
+export type { RawBars };
+
+export interface HistoryRequest {
+  readonly symbols: readonly string[];
+  /** First minute wanted. */
+  readonly from: EpochMinute;
+  /** First minute not wanted. */
+  readonly to: EpochMinute;
+  readonly signal?: AbortSignal;
+}
+
+/** What a history source tells besides bars. */
+export interface HistoryReport {
+  /** Symbols the source does not know. */
+  readonly unknown: readonly string[];
+  /** Symbols that could not be fetched, with the reason. */
+  readonly failed: readonly { readonly symbol: string; readonly reason: string }[];
+  /** What else a user should know, one line each: a part of the range that the source no longer keeps. */
+  readonly notes?: readonly string[];
+}
+
+/** Past bars on request. */
+export interface HistorySource {
+  readonly name: string;
+  readonly clock: Clock;
+  /** Yields raw bars as they arrive and returns the report. @throws BARCAST_E_NETWORK, BARCAST_E_RATE_LIMITED, BARCAST_E_SOURCE_FORMAT */
+  history(request: HistoryRequest): AsyncGenerator<RawBars, HistoryReport>;
+}
+
+/** Bars as they complete. */
+export interface LiveSource {
+  readonly name: string;
+  readonly clock: Clock;
+  /** Yields what arrived together: complete, accepted bars, each (symbol, minute) once. Ends on abort or at the source's end. */
+  live(symbols: readonly string[], signal: AbortSignal): AsyncGenerator<Bar[]>;
+}

@@ -1,0 +1,225 @@
+/** Reading: a view of the store as of one commit, through a DuckDB of its own that never writes to the store. */
+import { existsSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
+import type { FlawKind, MarketBars } from '../bars/index.ts';
+import { BarcastError, type DayString, type EpochMinute, type EpochMs } from '../base/index.ts';
+import { openDatabase, quoted, selectNumbers, selectRows, storeError } from './database.ts';
+import { corrupt, type Manifest, readManifest, relation, type Segment, segmentPath, TABLE_NAMES } from './manifest.ts';
+import { digestOf } from './segments.ts';
+import type { BarReader, LedgerEntry, ReadQuery, StoreSummary } from './store.ts';
+
+/** The owner may publish a few commits while one read is under way. */
+const READ_ATTEMPTS = 4;
+
+/** @throws BARCAST_E_STORE_EMPTY when the folder holds no store, or one without bars */
+export const openReader = (directory: string): Promise<BarReader> => openStoreReader(directory);
+
+/** The same with the class's own door for the doctor. */
+export async function openStoreReader(directory: string): Promise<StoreReader> {
+  const manifest = readManifest(directory);
+  if (manifest === undefined || manifest.bars.length === 0) {
+    throw new BarcastError(
+      'BARCAST_E_STORE_EMPTY',
+      `there are no bars in ${directory}`,
+      'bring some in with barcast ingest',
+    );
+  }
+  const instance = await openDatabase(join(tmpdir(), `barcast-reader-${process.pid}`));
+  return new StoreReader(directory, instance, manifest);
+}
+
+export class StoreReader implements BarReader {
+  readonly directory: string;
+  protected readonly instance: DuckDBInstance;
+  protected manifest: Manifest;
+
+  constructor(directory: string, instance: DuckDBInstance, manifest: Manifest) {
+    this.directory = directory;
+    this.instance = instance;
+    this.manifest = manifest;
+  }
+
+  read(query: ReadQuery = {}): Promise<MarketBars> {
+    return this.attempt((connection) => readBars(connection, this.directory, this.manifest, query));
+  }
+
+  symbols(): Promise<string[]> {
+    return this.attempt(async (connection) => {
+      const bars = relation(this.directory, 'bars', this.manifest.bars);
+      const rows = await selectRows(connection, `select distinct symbol from ${bars} order by symbol`);
+      return rows.map((row) => row.symbol as string);
+    });
+  }
+
+  summary(): Promise<StoreSummary> {
+    return this.attempt(async (connection) => {
+      const { bars, ledger, events, generation } = this.manifest;
+      const { symbols } = await selectNumbers(
+        connection,
+        `select count(distinct symbol) as symbols from ${relation(this.directory, 'bars', bars)}`,
+      );
+      const all = TABLE_NAMES.flatMap((table) => this.manifest[table]);
+      const rows = (segments: readonly Segment[]) => segments.reduce((sum, segment) => sum + segment.rows, 0);
+      const minutes = bars.map((segment) => segment.minutes!);
+      return {
+        symbols: symbols!,
+        bars: rows(bars),
+        firstMinute: bars.length === 0 ? undefined : (Math.min(...minutes.map(([first]) => first)) as EpochMinute),
+        lastMinute: bars.length === 0 ? undefined : (Math.max(...minutes.map(([, last]) => last)) as EpochMinute),
+        ledgerEntries: rows(ledger),
+        events: rows(events),
+        segments: all.length,
+        bytes: all.reduce((sum, segment) => sum + segment.bytes, 0),
+        generation,
+      };
+    });
+  }
+
+  ledger(): Promise<LedgerEntry[]> {
+    return this.attempt(async (connection) => {
+      const rows = await selectRows(
+        connection,
+        `select kind, symbol, timeMs::DOUBLE as timeMs, open, high, low, close, volume, occurrence
+         from ${relation(this.directory, 'ledger', this.manifest.ledger)}
+         order by symbol, timeMs, kind, occurrence, open, high, low, close, volume`,
+      );
+      const number = (value: unknown) => (value === null ? Number.NaN : Number(value));
+      return rows.map((row) => ({
+        kind: row.kind as FlawKind,
+        symbol: row.symbol as string,
+        timeMs: Number(row.timeMs) as EpochMs,
+        open: number(row.open),
+        high: number(row.high),
+        low: number(row.low),
+        close: number(row.close),
+        volume: number(row.volume),
+        occurrence: Number(row.occurrence),
+      }));
+    });
+  }
+
+  answeredDays(source: string): Promise<Map<string, Set<DayString>>> {
+    return this.attempt(async (connection) => {
+      const answered = relation(this.directory, 'answered', this.manifest.answered);
+      const rows = await selectRows(connection, `select symbol, day from ${answered} where source = ${quoted(source)}`);
+      const days = new Map<string, Set<DayString>>();
+      for (const row of rows) {
+        const symbol = row.symbol as string;
+        if (!days.has(symbol)) days.set(symbol, new Set());
+        days.get(symbol)!.add(row.day as DayString);
+      }
+      return days;
+    });
+  }
+
+  async refresh(): Promise<void> {
+    this.manifest = readManifest(this.directory) ?? missingManifest(this.directory);
+  }
+
+  close(): void {
+    this.instance.closeSync();
+  }
+
+  /** The manifest's state and a connection, for what reads beside this class (the doctor). */
+  withConnection<T>(work: (connection: DuckDBConnection, manifest: Manifest) => Promise<T>): Promise<T> {
+    return this.attempt((connection) => work(connection, this.manifest));
+  }
+
+  /** Runs a read on a connection of its own, and again on the newest commit when files of this one are gone. */
+  protected async attempt<T>(work: (connection: DuckDBConnection) => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      const { generation } = this.manifest;
+      const connection = await this.instance.connect();
+      try {
+        return await work(connection);
+      } catch (error) {
+        const damage = findDamage(this.directory, this.manifest);
+        if (damage === undefined) throw storeError(error);
+        if (this.manifest.generation === generation) await this.refresh();
+        if (this.manifest.generation === generation || attempt === READ_ATTEMPTS) throw corrupt(damage, error);
+      } finally {
+        connection.closeSync();
+      }
+    }
+  }
+}
+
+function missingManifest(directory: string): never {
+  throw corrupt(`${directory} has lost its manifest`);
+}
+
+/** What is wrong with the files that a manifest names, if anything: one is missing, or not what was written. */
+export function findDamage(directory: string, manifest: Manifest): string | undefined {
+  for (const segment of TABLE_NAMES.flatMap((table) => manifest[table])) {
+    const path = segmentPath(directory, segment);
+    if (!existsSync(path)) return `${path} is missing`;
+    const { size } = statSync(path);
+    if (size !== segment.bytes) return `${path} has ${size} bytes instead of ${segment.bytes}`;
+    if (digestOf(path) !== segment.sha256) return `${path} is not what was written`;
+  }
+  return undefined;
+}
+
+async function readBars(
+  connection: DuckDBConnection,
+  directory: string,
+  manifest: Manifest,
+  { symbols, from, to }: ReadQuery,
+): Promise<MarketBars> {
+  const conditions = ['true'];
+  if (symbols !== undefined)
+    conditions.push(symbols.length === 0 ? 'false' : `symbol in (${symbols.map(quoted).join(', ')})`);
+  if (from !== undefined) conditions.push(`minute >= ${from}`);
+  if (to !== undefined) conditions.push(`minute < ${to}`);
+  const segments = manifest.bars.filter(
+    (segment) =>
+      (from === undefined || segment.minutes![1] >= from) &&
+      (to === undefined || segment.minutes![0] < to) &&
+      (symbols === undefined || symbols.some((s) => s >= segment.symbols![0] && s <= segment.symbols![1])),
+  );
+  const bars = `${relation(directory, 'bars', segments)} where ${conditions.join(' and ')}`;
+  const counts = await selectRows(
+    connection,
+    `select symbol, count(*)::INTEGER as rows from ${bars} group by symbol order by symbol`,
+  );
+  const offsets = new Int32Array(counts.length + 1);
+  for (const [index, row] of counts.entries()) offsets[index + 1] = offsets[index]! + (row.rows as number);
+  const rows = offsets[counts.length]!;
+  const minute = new Int32Array(rows);
+  const [open, high, low, close, volume] = Array.from({ length: 5 }, () => new Float64Array(rows)) as [
+    Float64Array,
+    Float64Array,
+    Float64Array,
+    Float64Array,
+    Float64Array,
+  ];
+  await fillColumns(connection, `select minute, open, high, low, close, volume from ${bars} order by symbol, minute`, [
+    minute,
+    open,
+    high,
+    low,
+    close,
+    volume,
+  ]);
+  return { symbols: counts.map((row) => row.symbol as string), offsets, minute, open, high, low, close, volume };
+}
+
+/** Streams a query's columns into arrays of its length, null as NaN, without ever making row objects. */
+export async function fillColumns(
+  connection: DuckDBConnection,
+  sql: string,
+  columns: readonly (Int32Array | Float64Array)[],
+): Promise<void> {
+  const result = await connection.stream(sql);
+  let start = 0;
+  for (let chunk = await result.fetchChunk(); chunk !== null && chunk.rowCount > 0; chunk = await result.fetchChunk()) {
+    const count = chunk.rowCount;
+    for (const [index, column] of columns.entries()) {
+      const vector = chunk.getColumnVector(index);
+      for (let row = 0; row < count; row++) column[start + row] = (vector.getItem(row) as number | null) ?? Number.NaN;
+    }
+    start += count;
+  }
+}
