@@ -13,6 +13,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   replay: async () => (await import('./replay.ts')).registerReplay,
   models: async () => (await import('./models.ts')).registerModels,
   simulate: async () => (await import('./simulate.ts')).registerSimulate,
+  bench: async () => (await import('./bench.ts')).registerBench,
 };
 
 /** Registers the command that the first word names, or all of them when it names none (for help and suggestions). */

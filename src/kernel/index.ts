@@ -4,4 +4,5 @@ export * from './dropout.ts';
 export * from './kernel.ts';
 export { meanLoss } from './loss.ts';
 export * from './parameters.ts';
+export { measureFmaPeak } from './peak.ts';
 export { referenceKernel } from './reference.ts';
