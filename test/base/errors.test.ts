@@ -1,5 +1,6 @@
 /** The error line, and how foreign errors get a code. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { BarcastError, ERROR_CODES, systemErrorCode, toBarcastError } from '../../src/base/index.ts';
 
@@ -19,6 +20,19 @@ describe('errors', () => {
       assert.ok(status === 1 || status === 2, code);
       assert.match(meaning, /^[A-Z].*\.$/, code);
     }
+  });
+
+  it('are all on their page, with status and meaning, and no others', () => {
+    const page = readFileSync(new URL('../../docs/reference/errors.md', import.meta.url), 'utf8');
+    const rows = [...page.matchAll(/^\| `(BARCAST_E_\w+)` \| (\d) \| (.+) \|$/gm)].map(([, code, status, meaning]) => [
+      code,
+      Number(status),
+      meaning,
+    ]);
+    assert.deepEqual(
+      rows,
+      Object.entries(ERROR_CODES).map(([code, [status, meaning]]) => [code, status, meaning]),
+    );
   });
 
   it("find the system's code through causes", () => {
