@@ -22,11 +22,11 @@ const valuesOf = (table: string) =>
     .join(', ');
 const MINUTE = '(timeMs // 60000)::INTEGER as minute';
 
-/** What a commit has to write: rows to add, as SQL, and how many. */
+/** What a commit has to write: rows to add, as SQL, and their counts. */
 export interface Judgement {
   readonly counts: IngestCounts;
   /** New and corrected bars. */
-  readonly barsToWrite: { readonly sql: string; readonly rows: number };
+  readonly barsToWrite: string;
   /** The keys (symbol, minute) of stored bars that the above replaces, as SQL. */
   readonly revisedKeys: string;
   readonly ledgerToAdd: string;
@@ -48,11 +48,8 @@ export async function judge(connection: DuckDBConnection, directory: string, man
   const events = relation(directory, 'events', manifest.events);
   return {
     counts,
-    barsToWrite: {
-      sql: `select symbol, ${MINUTE}, ${VALUES} from staged anti join loser using (ordinal)
-        anti join (select ordinal from known where same) k using (ordinal) where ${IS_BAR}`,
-      rows: counts.rowsStored,
-    },
+    barsToWrite: `select symbol, ${MINUTE}, ${VALUES} from staged anti join loser using (ordinal)
+      anti join (select ordinal from known where same) k using (ordinal) where ${IS_BAR}`,
     revisedKeys: 'select symbol, minute from revision',
     ledgerToAdd: `
       select kind, symbol, timeMs, ${VALUES},

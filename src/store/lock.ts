@@ -9,7 +9,7 @@
 import { existsSync, linkSync, realpathSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DuckDBConnection } from '@duckdb/node-api';
-import { BarcastError, systemErrorCode, temporaryName } from '../base/index.ts';
+import { BarcastError, temporaryName } from '../base/index.ts';
 import { quoted } from './database.ts';
 
 const ownedHere = new Set<string>();
@@ -43,7 +43,8 @@ async function createLockFile(connection: DuckDBConnection, path: string): Promi
     await connection.run('detach maker');
     linkSync(temporary, path);
   } catch (error) {
-    if (systemErrorCode(error) !== 'EEXIST') throw error;
+    // Another maker was first, and may have removed this one's file as a leftover.
+    if (!existsSync(path)) throw error;
   } finally {
     rmSync(temporary, { force: true });
   }

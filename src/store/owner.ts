@@ -104,8 +104,9 @@ class OwnedStore extends StoreReader implements BarStore {
   async #commit(marks: readonly (readonly [source: string, symbol: string, day: DayString])[]): Promise<IngestCounts> {
     const connection = this.#connection;
     const verdict = await judge(connection, this.directory, this.manifest);
+    const { rowsStored, revisions } = verdict.counts;
     const changes: Change[] = [
-      await this.#barsChange(verdict.barsToWrite, verdict.revisedKeys, verdict.counts.revisions),
+      ...(rowsStored > 0 ? [await this.#barsChange(verdict.barsToWrite, verdict.revisedKeys, revisions)] : []),
       { table: 'ledger', sql: verdict.ledgerToAdd, replaces: [] },
       { table: 'events', sql: verdict.eventsToAdd, replaces: [] },
     ];
@@ -131,8 +132,8 @@ class OwnedStore extends StoreReader implements BarStore {
   }
 
   /** New bars are a segment of their own; a corrected one takes the segments that held it along. */
-  async #barsChange(bars: { sql: string; rows: number }, revisedKeys: string, revisions: number): Promise<Change> {
-    if (revisions === 0) return { table: 'bars', sql: bars.sql, replaces: [] };
+  async #barsChange(newBars: string, revisedKeys: string, revisions: number): Promise<Change> {
+    if (revisions === 0) return { table: 'bars', sql: newBars, replaces: [] };
     const replaces: Segment[] = [];
     for (const segment of this.manifest.bars) {
       const result = await this.#connection.runAndReadAll(
@@ -141,7 +142,7 @@ class OwnedStore extends StoreReader implements BarStore {
       if (result.currentRowCount > 0) replaces.push(segment);
     }
     const untouched = `select * from ${relation(this.directory, 'bars', replaces)} anti join (${revisedKeys}) using (symbol, minute)`;
-    return { table: 'bars', sql: `${bars.sql} union all ${untouched}`, replaces };
+    return { table: 'bars', sql: `${newBars} union all ${untouched}`, replaces };
   }
 
   async #publish(changes: readonly Change[]): Promise<void> {

@@ -6,7 +6,7 @@ import type { TestContext } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { DuckDBInstance } from '@duckdb/node-api';
 import { epochMs, silentProgress } from '../../src/base/index.ts';
-import { type IngestAnswer, ingestFiles } from '../../src/sources/index.ts';
+import { type IngestAnswer, ingestFiles } from '../../src/sources/ingest.ts';
 import { openReader } from '../../src/store/index.ts';
 
 export interface Workshop {

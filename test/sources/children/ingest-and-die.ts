@@ -17,7 +17,7 @@ for (const name of ['renameSync', 'fsyncSync'] as const) {
 }
 syncBuiltinESMExports();
 
-const { ingestFiles, ingestHistory } = await import('../../../src/sources/index.ts');
+const { ingestFiles, ingestHistory } = await import('../../../src/sources/ingest.ts');
 const { PLAIN_SOURCE, FROM, SYMBOLS, TO } = await import('../plain-source.ts');
 if (kind === 'files') {
   await ingestFiles({ files, data, progress: silentProgress, askedAt: epochMs(Date.parse('2024-01-01')) });
