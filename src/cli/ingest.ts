@@ -1,8 +1,10 @@
 /** `barcast ingest`: brings bars into the store from files, Yahoo or the simulated exchange. */
 import { Option } from 'commander';
 import { SP500 } from '../bars/index.ts';
-import { BarcastError, epochMinute, msToMinute } from '../base/index.ts';
+import { BarcastError, msToMinute } from '../base/index.ts';
 import {
+  earliestMinute,
+  type HistoryAnswer,
   type IngestAnswer,
   ingestFiles,
   ingestHistory,
@@ -18,9 +20,6 @@ interface IngestCommand extends RangeOptions, SymbolOptions {
   readonly yahooUrl?: string;
 }
 
-/** As far back as Yahoo keeps one-minute bars. */
-const YAHOO_DAYS = 30;
-
 const ingest = withSymbols(withRange(command('ingest', 'bring bars into the store')))
   .argument('[files...]', 'CSV, CSV.gz and Parquet files, or folders of them')
   .addOption(
@@ -31,7 +30,7 @@ const ingest = withSymbols(withRange(command('ingest', 'bring bars into the stor
   )
   .addOption(new Option('--yahoo-url <url>', "another server that speaks Yahoo's chart API"));
 
-async function fromSource(source: YahooSource, context: Context, options: IngestCommand): Promise<IngestAnswer> {
+async function fromSource(source: YahooSource, context: Context, options: IngestCommand): Promise<HistoryAnswer> {
   await source.sync(context.signal);
   const now = msToMinute(source.clock.now());
   const { from, to } = rangeOf(options);
@@ -39,7 +38,7 @@ async function fromSource(source: YahooSource, context: Context, options: Ingest
   return ingestHistory({
     source,
     symbols: symbolsOf(options) ?? SP500,
-    from: from ?? epochMinute(now - YAHOO_DAYS * 1440 + 60),
+    from: from ?? earliestMinute(source.clock.now()),
     to: to !== undefined && to < now ? to : now,
     data,
     progress,
@@ -47,7 +46,7 @@ async function fromSource(source: YahooSource, context: Context, options: Ingest
   });
 }
 
-async function run(context: Context, options: IngestCommand, files: string[]): Promise<IngestAnswer> {
+async function run(context: Context, options: IngestCommand, files: string[]): Promise<IngestAnswer | HistoryAnswer> {
   const { source = files.length > 0 ? 'files' : 'yahoo', yahooUrl: url } = options;
   if (source === 'files') {
     for (const name of ['symbols', 'from', 'to', 'yahooUrl'] as const) {
@@ -73,7 +72,7 @@ async function run(context: Context, options: IngestCommand, files: string[]): P
 
 const count = (value: number) => value.toLocaleString('en-US');
 
-function summary(answer: IngestAnswer): string {
+function summary(answer: IngestAnswer | HistoryAnswer): string {
   const flaws = [
     [answer.duplicates, 'duplicates'],
     [answer.conflicts, 'of them conflicts'],
@@ -92,10 +91,8 @@ function summary(answer: IngestAnswer): string {
   const found = flaws.filter(([n]) => n > 0).map(([n, what]) => `${count(n)} ${what}`);
   if (found.length > 0) lines.push(`flaws: ${found.join(', ')}`);
   if ('unknown' in answer) {
-    const { unknown, failed } = answer as IngestAnswer & {
-      unknown: readonly string[];
-      failed: readonly { symbol: string; reason: string }[];
-    };
+    const { unknown, notes, failed } = answer;
+    lines.push(...notes);
     if (unknown.length > 0) lines.push(`not known to the source: ${unknown.join(', ')}`);
     for (const { symbol, reason } of failed) lines.push(`still missing: ${symbol} (${reason})`);
   }

@@ -1,5 +1,6 @@
 /** Where bars come from: Yahoo Finance, the simulated exchange, files; and what all of them have in common. */
-export * from './source.ts';
-export * from './simulated/index.ts';
-export * from './yahoo/index.ts';
+
 export { type HistoryAnswer, type IngestAnswer, ingestFiles, ingestHistory } from './ingest.ts';
+export * from './simulated/index.ts';
+export * from './source.ts';
+export * from './yahoo/index.ts';

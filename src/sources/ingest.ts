@@ -25,6 +25,8 @@ export interface HistoryAnswer extends IngestAnswer {
   readonly daysAsked: number;
   readonly daysHeld: number;
   readonly unknown: readonly string[];
+  /** What the source says of the whole request, as that part of it lies beyond what it keeps. */
+  readonly notes: readonly string[];
   readonly failed: readonly { readonly symbol: string; readonly reason: string }[];
 }
 
@@ -111,7 +113,14 @@ export async function ingestHistory(options: {
     const missing = await findMissing(store, options);
     const daysAsked = missing.reduce((sum, { symbols, sessions }) => sum + symbols.length * sessions.length, 0);
     const wanted = sessionsIn(from, to).length * new Set(options.symbols).size;
-    const total: Tally = { counts: NO_COUNTS, seen: new Set(), unknown: new Set(), failed: new Map(), daysDone: 0 };
+    const total: Tally = {
+      counts: NO_COUNTS,
+      seen: new Set(),
+      unknown: new Set(),
+      notes: new Set(),
+      failed: new Map(),
+      daysDone: 0,
+    };
     let size = FIRST_PIECE;
     for (const { symbols, sessions } of missing) {
       for (let start = 0, end = 0; start < symbols.length; start = end) {
@@ -133,6 +142,7 @@ export async function ingestHistory(options: {
       daysAsked,
       daysHeld: wanted - daysAsked,
       unknown: [...total.unknown].sort(),
+      notes: [...total.notes],
       failed: [...total.failed].map(([symbol, reason]) => ({ symbol, reason })),
     };
   } finally {
@@ -145,6 +155,7 @@ interface Tally {
   counts: IngestCounts;
   readonly seen: Set<string>;
   readonly unknown: Set<string>;
+  readonly notes: Set<string>;
   readonly failed: Map<string, string>;
   daysDone: number;
 }
@@ -205,6 +216,7 @@ async function ingestPiece(
   );
   await commit();
   for (const symbol of report.unknown) total.unknown.add(symbol);
+  for (const note of report.notes ?? []) total.notes.add(note);
   for (const { symbol, reason } of report.failed) total.failed.set(symbol, reason);
   total.daysDone += symbols.length * sessions.length;
 }

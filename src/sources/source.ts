@@ -2,8 +2,9 @@
  * Where bars come from. A source hands over what it was given, raw: judging rows (duplicates, nulls, off-minute and
  * partial bars) is the store's one code path, so that every source is judged alike.
  */
-import type { Clock, EpochMinute } from '../base/index.ts';
+
 import type { Bar } from '../bars/index.ts';
+import type { Clock, EpochMinute } from '../base/index.ts';
 import type { RawBars } from '../store/index.ts';
 
 /** Raw rows are the store's own input: what a source hands over goes there as it is. */
