@@ -1,0 +1,73 @@
+/**
+ * The bus between those who have bars, those who make forecasts of them, and those who show both.
+ *
+ * Contract of every implementation:
+ * - A batch is published whole and arrives whole: the bars of one minute that came together stay together, because a
+ *   forecast looks at the whole market.
+ * - Every subscriber sees the batches of a topic in the order of their publication.
+ * - Delivery is at least once. Asking a subscription for its next batch acknowledges the one before; a batch that was
+ *   not acknowledged may come again. A repeat is recognised by its message id, and every consumer must be idempotent
+ *   on it.
+ * - Back-pressure: `publish` resolves when every subscriber that waits has room. A subscriber that asked to drop
+ *   never holds a publisher up.
+ *
+ * A network bus gives each item a subject of its own ({@link subjectOf}) and an id ({@link messageIdOf}).
+ */
+import type { Bar } from '../bars/index.ts';
+import type { Forecast } from './forecast.ts';
+
+/** What travels on each topic. */
+export interface Topics {
+  readonly bars: Bar;
+  readonly forecasts: Forecast;
+}
+export type Topic = keyof Topics;
+
+export interface Batch<T> {
+  /** Counts the batches of a topic from 1. */
+  readonly sequence: number;
+  readonly items: readonly T[];
+  /** `performance.now()` of this process when the batch was published or, from another machine, arrived. */
+  readonly arrivedAtMs: number;
+}
+
+export interface SubscribeOptions {
+  /** Whose subscription it is, for messages; the durable name on a network bus. */
+  readonly name: string;
+  /** Items held for this subscriber before it is full; a larger batch is taken when nothing else is held. */
+  readonly capacity?: number;
+  /** When full: hold the publisher up, or give up the oldest batches. */
+  readonly whenFull?: 'wait' | 'dropOldest';
+}
+
+/** Iterate it once. Leaving the loop closes it. */
+export interface Subscription<T> extends AsyncIterable<Batch<T>> {
+  /** Items given up because the subscriber was too slow. */
+  readonly dropped: number;
+  /** Takes no further batch; what is held is still delivered, then the iteration ends. */
+  drain(): void;
+  /** Ends the iteration, gives up what is held and lets waiting publishers go on. */
+  close(): void;
+}
+
+export interface Bus {
+  readonly name: string;
+  /** Resolves when the batch is handed over. An empty batch is nothing. @throws BARCAST_E_BUS when closed or refused */
+  publish<T extends Topic>(topic: T, items: readonly Topics[T][]): Promise<void>;
+  /** Batches published from now on. @throws BARCAST_E_BUS when closed */
+  subscribe<T extends Topic>(topic: T, options: SubscribeOptions): Promise<Subscription<Topics[T]>>;
+  /** Refuses further batches and drains every subscription. */
+  close(): Promise<void>;
+}
+
+/** `bars.<SYMBOL>` or `forecasts.<SYMBOL>`. A dot in a symbol (`VOD.L`) makes one token more: subscribe to `bars.>`. */
+export const subjectOf = (topic: Topic, item: { readonly symbol: string }): string => `${topic}.${item.symbol}`;
+
+/** The id that makes a repeat harmless: (symbol, minute) of a bar; (symbol, minute, model) of a forecast. */
+export function messageIdOf<T extends Topic>(topic: T, item: Topics[T]): string {
+  return topic === 'bars' ? barId(item as Bar) : forecastId(item as Forecast);
+}
+
+const barId = (bar: Bar): string => `${bar.symbol}:${bar.minute}`;
+const forecastId = (forecast: Forecast): string =>
+  `${forecast.symbol}:${forecast.asOf}:${forecast.model}@${forecast.weightsHash}`;

@@ -1,0 +1,76 @@
+/** The last bars of every symbol in memory, a ring of columns each: 44 bytes a bar. Bars without usable prices are left out. */
+
+import type { Bar } from '../bars/index.ts';
+import { epochMinute } from '../base/index.ts';
+import { isUsable } from '../features/index.ts';
+
+interface Ring {
+  readonly minute: Int32Array;
+  /** open, high, low, close, volume of slot s from 5s on */
+  readonly values: Float64Array;
+  /** Bars ever added; slot of bar n is n % capacity. */
+  count: number;
+}
+
+/** A minute and its closing price. */
+export interface Close {
+  readonly minute: number;
+  readonly close: number;
+}
+
+export class RecentBars {
+  readonly capacity: number;
+  readonly #rings = new Map<string, Ring>();
+
+  /** @param capacity bars kept of each symbol; 390 are a whole session */
+  constructor(capacity = 390) {
+    this.capacity = capacity;
+  }
+
+  /** Keeps a bar that is newer than all of its symbol. @returns false for a repeat, a late bar, or one without usable prices */
+  add(bar: Bar): boolean {
+    if (!isUsable(bar.open, bar.high, bar.low, bar.close, bar.volume)) return false;
+    let ring = this.#rings.get(bar.symbol);
+    if (ring === undefined) {
+      ring = { minute: new Int32Array(this.capacity), values: new Float64Array(5 * this.capacity), count: 0 };
+      this.#rings.set(bar.symbol, ring);
+    }
+    if (ring.count > 0 && bar.minute <= ring.minute[(ring.count - 1) % this.capacity]) return false;
+    const slot = ring.count % this.capacity;
+    ring.minute[slot] = bar.minute;
+    ring.values.set([bar.open, bar.high, bar.low, bar.close, bar.volume], 5 * slot);
+    ring.count++;
+    return true;
+  }
+
+  symbols(): string[] {
+    return [...this.#rings.keys()];
+  }
+
+  /** The newest `limit` bars of a symbol, oldest first. */
+  list(symbol: string, limit = this.capacity): Bar[] {
+    const ring = this.#rings.get(symbol);
+    if (ring === undefined) return [];
+    const bars: Bar[] = [];
+    for (let n = Math.max(0, ring.count - Math.min(limit, this.capacity)); n < ring.count; n++) {
+      const slot = n % this.capacity;
+      const [open, high, low, close, volume] = ring.values.subarray(5 * slot, 5 * slot + 5);
+      bars.push({ symbol, minute: epochMinute(ring.minute[slot]), open, high, low, close, volume });
+    }
+    return bars;
+  }
+
+  /** Closes of a symbol from a minute on, oldest first. */
+  closesFrom(symbol: string, minute: number): Close[] {
+    const ring = this.#rings.get(symbol);
+    const closes: Close[] = [];
+    if (ring === undefined) return closes;
+    const oldest = Math.max(0, ring.count - this.capacity);
+    for (let n = ring.count - 1; n >= oldest; n--) {
+      const slot = n % this.capacity;
+      if (ring.minute[slot] < minute) break;
+      closes.push({ minute: ring.minute[slot], close: ring.values[5 * slot + 3] });
+    }
+    return closes.reverse();
+  }
+}
