@@ -17,7 +17,7 @@ import {
   writeManifest,
 } from './manifest.ts';
 import { StoreReader } from './reader.ts';
-import { type Change, planMerge, removeOrphans, writeChanges } from './segments.ts';
+import { type Change, planMerge, removeOrphans, SPILL_FOLDER, writeChanges } from './segments.ts';
 import { createStaging, dropStaging, stageBars, stageFiles } from './staging.ts';
 import type { BarFile, BarFileLayout, BarStore, IngestCounts, IngestTransaction, RawBars } from './store.ts';
 
@@ -31,7 +31,7 @@ export async function openStore(directory: string): Promise<BarStore> {
   let instance: DuckDBInstance | undefined;
   let release = () => {};
   try {
-    instance = await openDatabase(join(path, 'tmp'));
+    instance = await openDatabase(join(path, SPILL_FOLDER));
     const connection = await instance.connect();
     release = await takeOwnership(connection, path);
     const manifest = readManifest(path) ?? EMPTY_MANIFEST;

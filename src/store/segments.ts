@@ -24,14 +24,20 @@ const SMALLEST_TIER_ROWS = 4096;
 /** Segments beyond this are left alone: a merge must stay a matter of seconds. */
 const LARGEST_MERGED_ROWS = 16_000_000;
 
+/** Folder, inside the store, of what DuckDB has no memory for. */
+export const SPILL_FOLDER = '.spill';
+
+/** A segment's name, finished or being written. The folder may be one that a user had before: nothing else is touched. */
+const SEGMENT_FILE = new RegExp(`^(?:${TABLE_NAMES.join('|')})-\\d{8,}\\.parquet(?:\\.[0-9a-f]{12}\\.tmp)?$`);
+
 /** Removes what no manifest names: leftovers of a killed owner, and segments that an earlier commit replaced. */
 export function removeOrphans(directory: string, manifest: Manifest): void {
   const named = new Set(TABLE_NAMES.flatMap((table) => manifest[table].map((segment) => segment.file)));
   mkdirSync(join(directory, 'segments'), { recursive: true });
   for (const file of readdirSync(join(directory, 'segments'))) {
-    if (!named.has(file)) rmSync(join(directory, 'segments', file), { force: true });
+    if (SEGMENT_FILE.test(file) && !named.has(file)) rmSync(join(directory, 'segments', file), { force: true });
   }
-  rmSync(join(directory, 'tmp'), { recursive: true, force: true });
+  rmSync(join(directory, SPILL_FOLDER), { recursive: true, force: true });
   for (const file of readdirSync(directory)) {
     if (/^(?:manifest\.json|owner\.duckdb)\.[0-9a-f]{12}\.tmp$/.test(file)) rmSync(join(directory, file));
   }

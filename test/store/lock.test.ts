@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openStore } from '../../src/store/index.ts';
@@ -74,4 +74,14 @@ test('what a killed owner left over is removed', async (t) => {
   assert.deepEqual((await contents(data)).bars, ['A 0 1 1 1 1 100', 'A 1 2 2 2 2 100']);
   assert.deepEqual(readdirSync(data).sort(), ['manifest.json', 'owner.duckdb', 'segments']);
   assert.deepEqual(readdirSync(join(data, 'segments')).sort(), ['bars-00000001.parquet', 'bars-00000002.parquet']);
+});
+
+test('a folder that was there before keeps what a user had in it', async (t) => {
+  const data = temporaryFolder(t);
+  const own = ['tmp/notes.txt', 'segments/holiday.parquet', 'segments/readme.tmp', 'report.csv.tmp'];
+  for (const folder of ['tmp', 'segments']) mkdirSync(join(data, folder));
+  for (const file of own) writeFileSync(join(data, file), 'mine');
+  await ingest(data, raw('A', [flat(0, 1)]));
+  await ingest(data, raw('A', [flat(1, 2)]));
+  for (const file of own) assert.equal(readFileSync(join(data, file), 'utf8'), 'mine', file);
 });
