@@ -67,9 +67,6 @@ function plan(now = Date.now()): Plan {
 const demoData = ({ data }: Context) => join(data, 'demo');
 
 async function bringBars(context: Context, exchange: SimulatedSource, sessions: Plan): Promise<void> {
-  context.progress.say(
-    `2/5 bars: ${SYMBOLS.length} symbols, ${sessions.training.length + sessions.test.length} sessions and the live one so far, through the Yahoo path`,
-  );
   const answer = await ingestHistory({
     source: exchange,
     symbols: SYMBOLS,
@@ -134,7 +131,7 @@ async function evaluateOn(context: Context, exchange: SimulatedSource, model: Mo
       bars: await reader.read(test),
       trainingBars: await reader.read(training),
     });
-    for (const line of renderScores(evaluation).split('\n')) context.progress.say(`    ${line}`);
+    for (const line of renderScores(evaluation).split('\n')) context.progress.say(line && `    ${line}`);
     const best = exchange.exchange?.market.bestReachable(test);
     const { skillScaled } = evaluation.model;
     if (best?.skillScaled && skillScaled !== null) {
@@ -162,6 +159,10 @@ async function run(context: Context, options: DemoCommand): Promise<void> {
   });
   try {
     await withKernel(options, context, async (kernel) => {
+      const past = sessions.training.length + sessions.test.length;
+      progress.say(
+        `2/5 bars: ${SYMBOLS.length} symbols, ${past} sessions and the live one so far, through the Yahoo path`,
+      );
       await bringBars(context, exchange, sessions);
       const model = await trainedModel(context, kernel, sessions);
       try {

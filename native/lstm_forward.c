@@ -1,0 +1,127 @@
+/*
+ * The LSTM layers, forward in time, all layers step by step (Hochreiter & Schmidhuber 1997; Gers et al. 2000):
+ *
+ *     i, f, o = sigmoid(W [h, x] + b)   g = tanh(W [h, x] + b)   c' = f c + i g   h' = o tanh(c')
+ *
+ * The sums of three units are made in registers and turned into c and h before the next three, so that they need no
+ * memory beyond the first-level cache.
+ */
+#include "internal.h"
+
+/* Step t of the windows, scaled, into x [F, lanes]. Answers 0 when one is not finite. */
+INLINE int gather_inputs(const tile *at, int t, const int lanes, float *x) {
+  const barcast_windows *w = at->windows;
+  const int features = at->network->shape.features;
+  uint32_t bad = 0;
+  for (int lane = 0; lane < at->count; lane++) {
+    const int64_t sequence = at->first + lane;
+    const float *row = w->matrix + ((int64_t)w->starts[sequence] + t) * features;
+    const float *shift = w->shift + sequence * w->scale_stride, *gain = w->gain + sequence * w->scale_stride;
+    for (int f = 0; f < features; f++) {
+      float value = (row[f] - shift[f]) * gain[f];
+      uint32_t bits;
+      memcpy(&bits, &value, sizeof bits);
+      bad |= (bits & 0x7f800000u) == 0x7f800000u;
+      x[f * lanes + lane] = value;
+    }
+  }
+  for (int lane = at->count; lane < lanes; lane++) {
+    for (int f = 0; f < features; f++) x[f * lanes + lane] = 0.0f;
+  }
+  return !bad;
+}
+
+/* One layer's step: what it reads and where its results go. */
+typedef struct {
+  const float *input;       /* [H + I, lanes] */
+  const float *cell;        /* [H, lanes] */
+  float *cell_next;         /* [H, lanes] */
+  float *hidden_next;       /* [H, lanes] */
+  float *hidden_above;      /* [H, lanes] the next layer's inputs, or NULL */
+  float *cell_tanh, *gates; /* [H, lanes] and [4H padded, lanes] to keep for the way back, or NULL */
+  float *sums;              /* [4H padded, lanes] sums before the activation; only for an inner dimension in blocks */
+} step;
+
+/*
+ * `units` units, `first` the first, from their sums [4 units, lanes] before the activation. Two passes, gates first and
+ * then states, as a chain of dependent operations through both would leave the processor waiting.
+ */
+INLINE void activate(const step *s, float *sums, int first, int units, const int lanes) {
+  float *gates = s->gates ? s->gates + 4 * first * lanes : sums;
+  for (int u = 0; u < units; u++) {
+    for (int n = 0; n < lanes; n += VW) {
+      const int i = 4 * u * lanes + n, f = i + lanes, g = f + lanes, o = g + lanes;
+      store(gates + i, sigmoid(load(sums + i)));
+      store(gates + f, sigmoid(load(sums + f)));
+      store(gates + g, hyperbolic_tangent(load(sums + g)));
+      store(gates + o, sigmoid(load(sums + o)));
+    }
+  }
+  for (int u = 0; u < units; u++) {
+    for (int n = 0; n < lanes; n += VW) {
+      const float *gate = gates + 4 * u * lanes + n;
+      const int place = (first + u) * lanes + n;
+      vector c = multiply_add(load(gate + lanes), load(s->cell + place), load(gate) * load(gate + 2 * lanes));
+      vector tanh_c = hyperbolic_tangent(c);
+      vector h = load(gate + 3 * lanes) * tanh_c;
+      store(s->cell_next + place, c);
+      store(s->hidden_next + place, h);
+      if (s->hidden_above) store(s->hidden_above + place, h);
+      if (s->cell_tanh) store(s->cell_tanh + place, tanh_c);
+    }
+  }
+}
+
+INLINE void lstm_step(const lstm_layer *layer, const step *s, const int lanes) {
+  const pack *p = &layer->gates.forward;
+  const int last = p->cuts - 1;
+  float group_sums[GROUP * BARCAST_TILE] __attribute__((aligned(64)));
+  for (int block = 0; block <= last; block++) {
+    const float *in = s->input + (size_t)block * p->cut * lanes;
+    for (int group = 0; group < p->groups; group++) {
+      const pack_part part = pack_group(p, block, group);
+      float *sums = last == 0 ? group_sums : s->sums + (size_t)group * GROUP * lanes;
+      if (block == 0) multiply_group(&part, lanes, in, layer->gates.bias + group * GROUP, 0, sums);
+      else multiply_group(&part, lanes, in, NULL, 0, sums);
+      if (block == last) activate(s, sums, group * GROUP / 4, least(GROUP, part.rows) / 4, lanes);
+    }
+  }
+}
+
+INLINE int forward(const tile *at, scratch *s, const int lanes) {
+  const barcast_network *network = at->network;
+  const int steps = network->shape.window_length;
+  const int keep = s->cell_tanh[0] != NULL;
+  int finite = 1;
+  for (int l = 0; l < network->lstm_count; l++) {
+    const size_t bytes = (size_t)network->lstm[l].units * lanes * sizeof(float);
+    memset(input_at(network, s, l, 0, lanes), 0, bytes);
+    memset(cell_at(network, s, l, 0, lanes), 0, bytes);
+  }
+  for (int t = 0; t < steps; t++) {
+    finite &= gather_inputs(at, t, lanes, input_at(network, s, 0, t, lanes) + network->lstm[0].units * lanes);
+    for (int l = 0; l < network->lstm_count; l++) {
+      const lstm_layer *layer = &network->lstm[l];
+      const size_t state = (size_t)layer->units * lanes, gates = padded(4 * layer->units) * lanes;
+      step now = {
+          .input = input_at(network, s, l, t, lanes),
+          .cell = cell_at(network, s, l, t, lanes),
+          .cell_next = cell_at(network, s, l, t + 1, lanes),
+          .hidden_next = input_at(network, s, l, t + 1, lanes),
+          .sums = s->gates[l],
+      };
+      if (l + 1 < network->lstm_count)
+        now.hidden_above = input_at(network, s, l + 1, t, lanes) + network->lstm[l + 1].units * lanes;
+      if (keep) {
+        now.sums = now.gates = s->gates[l] + (size_t)t * gates;
+        now.cell_tanh = s->cell_tanh[l] + (size_t)t * state;
+      }
+      lstm_step(layer, &now, lanes);
+    }
+  }
+  return finite;
+}
+
+int lstm_forward(const tile *at, scratch *s) { return forward(at, s, BARCAST_TILE); }
+
+int lstm_forward_narrow(const tile *at, scratch *s) { return forward(at, s, VW); }
