@@ -12,7 +12,7 @@ import { runtimeOf, setUp } from '../scripts/setup.mjs';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const main = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url));
 
-if (existsSync(new URL('../package-lock.json', import.meta.url))) setUp(root);
+if (existsSync(new URL('../package-lock.json', import.meta.url))) await setUp(root);
 
 const runtime = runtimeOf(root);
 if (runtime === process.execPath) {

@@ -98,7 +98,7 @@ function complaintOf(error) {
 /**
  * @param {{ source?: string, target?: string, flags?: Record<string, string[]> }} [options] folders, and the flags of
  *   each instruction set to build for
- * @returns {Promise<{ line: string, failed: boolean }>} what to tell
+ * @returns {Promise<{ line: string, failed: boolean, built: boolean }>} what to tell, and whether a build was tried
  */
 export async function buildNative({
   source = join(project, 'native'),
@@ -111,6 +111,7 @@ export async function buildNative({
     return {
       line: 'native kernel: no C compiler found ($CC, cc, gcc, clang); the slower reference kernel serves',
       failed: false,
+      built: false,
     };
   }
   const { files, hash } = await sourcesOf(source);
@@ -144,6 +145,7 @@ export async function buildNative({
   return {
     line: `native kernel: ${told.join(', ')} with ${compiler.version}`,
     failed: !good.some(({ set }) => set === 'baseline'),
+    built: outcomes.some(({ state }) => state !== 'up to date'),
   };
 }
 

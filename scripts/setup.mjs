@@ -8,6 +8,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { buildNative } from './build-native.mjs';
 
 /** @param {string} line */
 const say = (line) => process.stderr.write(`${line}\n`);
@@ -51,7 +52,7 @@ function run(root, program, args) {
 }
 
 /** Brings a checkout into working order; does nothing in a moment when it already is. @param {string} root */
-export function setUp(root) {
+export async function setUp(root) {
   if (!packagesAreThere(root)) {
     say('set-up: installing packages (npm ci) ...');
     if (run(root, 'npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']) !== 0) {
@@ -61,9 +62,8 @@ export function setUp(root) {
       process.exit(1);
     }
   }
-  const build = join(root, 'scripts', 'build-native.mjs');
-  if (run(root, process.execPath, [build]) !== 0)
-    say('set-up: the C kernel was not built; the reference kernel serves');
+  const { line, built } = await buildNative();
+  if (built) say(`set-up: ${line}`);
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) setUp(fileURLToPath(new URL('..', import.meta.url)));
+if (process.argv[1] === fileURLToPath(import.meta.url)) await setUp(fileURLToPath(new URL('..', import.meta.url)));

@@ -38,7 +38,7 @@ function installPrograms() {
   process.exit(1);
 }
 
-setUp(root);
+await setUp(root);
 installPrograms();
 const runtime = runtimeOf(root);
 const named = process.argv.slice(2);
