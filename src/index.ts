@@ -12,6 +12,3 @@ export * from './sources/index.ts';
 export * from './store/index.ts';
 export * from './stream/index.ts';
 export * from './train/index.ts';
-// Names that two floors give to their own view of the same thing: the library's are these.
-export type { Score } from './evaluate/index.ts';
-export type { BarReader, RawBars } from './store/index.ts';

@@ -12,6 +12,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   serve: async () => (await import('./serve.ts')).registerServe,
   replay: async () => (await import('./replay.ts')).registerReplay,
   models: async () => (await import('./models.ts')).registerModels,
+  export: async () => (await import('./doors.ts')).registerExport,
+  'import-keras': async () => (await import('./doors.ts')).registerImportKeras,
   simulate: async () => (await import('./simulate.ts')).registerSimulate,
   bench: async () => (await import('./bench.ts')).registerBench,
 };

@@ -28,6 +28,7 @@ const CHUNK = 16_384;
 export class Model {
   readonly description: ModelDescription;
   readonly #network: KernelNetwork;
+  #kernel: Kernel | undefined;
 
   private constructor(description: ModelDescription, network: KernelNetwork) {
     this.description = description;
@@ -37,6 +38,12 @@ export class Model {
   /** @throws BARCAST_E_SHAPE when the weights are not those of the shape */
   static async open(description: ModelDescription, weights: Float32Array, kernel: Kernel): Promise<Model> {
     return new Model(description, await kernel.createNetwork(description.shape, weights));
+  }
+
+  /** Makes the model close this kernel, opened for it alone, when it is closed. */
+  owning(kernel: Kernel): this {
+    this.#kernel = kernel;
+    return this;
   }
 
   get name(): string {
@@ -129,8 +136,14 @@ export class Model {
     return { predictedReturn, low, high };
   }
 
+  /** A copy of its weights, `[P]`, laid out as `parametersOf` says. */
+  readWeights(): Promise<Float32Array> {
+    return this.#network.readWeights();
+  }
+
   close(): void {
     this.#network.close();
+    this.#kernel?.close();
   }
 }
 

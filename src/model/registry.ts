@@ -24,6 +24,12 @@ interface Current {
   readonly previous: readonly string[];
 }
 
+/** What a model's folder holds. */
+export interface StoredModel {
+  readonly description: ModelDescription;
+  readonly weights: Float32Array;
+}
+
 export interface RegistryEntry {
   readonly name: string;
   readonly current: string | null;
@@ -156,6 +162,11 @@ export class Registry {
     writeFileAtomic(join(this.#folder(name), 'current.json'), `${JSON.stringify(current, null, 2)}\n`);
   }
 
+  /** A model's description and weights, without a kernel. @throws BARCAST_E_MODEL_MISSING, BARCAST_E_MODEL_FORMAT */
+  read(reference: string): StoredModel {
+    return readModelFiles(this.resolve(reference));
+  }
+
   /** @throws BARCAST_E_MODEL_MISSING, BARCAST_E_MODEL_FORMAT */
   load(reference: string, kernel: Kernel): Promise<Model> {
     return readModel(this.resolve(reference), kernel);
@@ -177,8 +188,8 @@ export function writeModel(folder: string, description: ModelDescription, weight
   writeFileAtomic(join(folder, DESCRIPTION), `${JSON.stringify(description, null, 2)}\n`);
 }
 
-/** Opens the model in a folder and checks its weights against the hash in its description. */
-export async function readModel(folder: string, kernel: Kernel): Promise<Model> {
+/** The files of the model in a folder, its weights checked against the hash in its description. */
+function readModelFiles(folder: string): StoredModel {
   const read = (name: string) => {
     const path = join(folder, name);
     if (!existsSync(path))
@@ -200,5 +211,11 @@ export async function readModel(folder: string, kernel: Kernel): Promise<Model> 
       'restore both from one copy, or train again',
     );
   }
+  return { description, weights };
+}
+
+/** Opens the model in a folder. @throws BARCAST_E_MODEL_MISSING, BARCAST_E_MODEL_FORMAT */
+export async function readModel(folder: string, kernel: Kernel): Promise<Model> {
+  const { description, weights } = readModelFiles(folder);
   return Model.open(description, weights, kernel);
 }

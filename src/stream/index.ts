@@ -9,4 +9,4 @@ export * from './replay.ts';
 export * from './scoreboard.ts';
 export * from './scoreboard-file.ts';
 export * from './state.ts';
-export type { Score } from './tally.ts';
+export type { LiveScore } from './tally.ts';

@@ -14,7 +14,7 @@ import { sessionAt } from '../bars/index.ts';
 import { BarcastError, type EpochMinute, epochMinute, isoOfMinute } from '../base/index.ts';
 import type { Forecast, ForecastingModel } from './forecast.ts';
 import type { RecentBars } from './recent-bars.ts';
-import { addOutcome, emptyTally, type Score, scoreOf, type Tally } from './tally.ts';
+import { addOutcome, emptyTally, type LiveScore, scoreOf, type Tally } from './tally.ts';
 
 /** A forecast whose minute has come. */
 export interface ScoredForecast {
@@ -34,8 +34,8 @@ export interface ScoredForecast {
 
 export interface SymbolScore {
   readonly symbol: string;
-  readonly session: Score;
-  readonly total: Score;
+  readonly session: LiveScore;
+  readonly total: LiveScore;
   readonly last: ScoredForecast | null;
 }
 
@@ -50,7 +50,7 @@ export interface ScoreboardReport {
   readonly waiting: number;
   /** Forecasts that can never be scored: their horizon leaves the session or crosses a gap. */
   readonly unscored: number;
-  readonly overall: { readonly session: Score; readonly total: Score };
+  readonly overall: { readonly session: LiveScore; readonly total: LiveScore };
   readonly symbols: readonly SymbolScore[];
 }
 
@@ -155,7 +155,7 @@ export class Scoreboard {
     };
   }
 
-  overall(): { readonly session: Score; readonly total: Score } {
+  overall(): { readonly session: LiveScore; readonly total: LiveScore } {
     return { session: scoreOf(this.#overall.session), total: scoreOf(this.#overall.total) };
   }
 

@@ -9,7 +9,7 @@ import type { Forecast, ForecastingModel } from './forecast.ts';
 import type { ForecasterCounts, ForecasterResult } from './forecaster.ts';
 import { RecentBars } from './recent-bars.ts';
 import { Scoreboard, type ScoredForecast } from './scoreboard.ts';
-import type { Score } from './tally.ts';
+import type { LiveScore } from './tally.ts';
 
 /** What the server tells of the model. `details` is free: recipe, training range, validation. */
 export interface ModelInfo extends ForecastingModel {
@@ -30,7 +30,7 @@ export type LiveEvent =
   | {
       readonly type: 'scores';
       readonly scores: readonly ScoredForecast[];
-      readonly overall: { readonly session: Score; readonly total: Score };
+      readonly overall: { readonly session: LiveScore; readonly total: LiveScore };
     }
   /** One call of the model: how many forecasts it made, in how many milliseconds. */
   | { readonly type: 'prediction'; readonly forecasts: number; readonly predictionMs: number }

@@ -16,7 +16,7 @@ export interface Tally {
 }
 
 /** What a tally says. null where there is nothing to say yet. */
-export interface Score {
+export interface LiveScore {
   readonly forecasts: number;
   /** 1 - MSE / MSE of persistence, on log returns: above 0 is better than answering "the price stays". */
   readonly skill: number | null;
@@ -56,7 +56,7 @@ export function addOutcome(tally: Tally, { predictedReturn, realisedReturn, cove
   if (covered) tally.covered++;
 }
 
-export function scoreOf(tally: Tally): Score {
+export function scoreOf(tally: Tally): LiveScore {
   const share = (part: number, whole: number) => (whole > 0 ? part / whole : null);
   const rootMean = (sum: number) => (tally.forecasts > 0 ? Math.sqrt(sum / tally.forecasts) : null);
   return {
