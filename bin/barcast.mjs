@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * The `barcast` command. Runs on any Node from 18 on: it sees to the set-up, then hands over to the Node that runs
+ * The `barcast` command. Runs on any Node from 20 on: it sees to the set-up, then hands over to the Node that runs
  * TypeScript as it is (22.18 or later), which a checkout has in node_modules.
  */
 import { spawn } from 'node:child_process';

@@ -1,6 +1,6 @@
 /**
  * The set-up of a checkout: packages as package-lock.json names them, and the C kernel where there is a compiler.
- * Each part is skipped when it is there. Runs on any Node from 18 on; everything it says goes to standard error.
+ * Each part is skipped when it is there. Runs on any Node from 20 on; everything it says goes to standard error.
  *
  *     node scripts/setup.mjs
  */

@@ -170,10 +170,10 @@ class Trainer {
     }
     this.#place = { ...this.#place, epoch: epoch + 1, batch: 0, lossSum: 0, history: [...history, record] };
     if (this.#bestRecord() === record) this.#best = await this.#network.readWeights();
-    progress.say(
-      `epoch ${record.epoch}: train loss ${record.trainLoss.toFixed(5)}, validation loss ${validationLoss.toFixed(5)}`,
-    );
     await this.#saveCheckpoint();
+    // Said when it is kept: what a person has read of is not lost.
+    const losses = `train loss ${record.trainLoss.toFixed(5)}, validation loss ${validationLoss.toFixed(5)}`;
+    progress.say(`epoch ${record.epoch}: ${losses}`);
   }
 
   async #validationLoss(): Promise<number> {
