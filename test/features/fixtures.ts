@@ -77,6 +77,47 @@ export function columnsOf(bars: readonly Bar[]): MarketBars {
   };
 }
 
+/** The bars before `asOf` as they are; those at or after it changed, removed, and new ones added. */
+export function perturb(bars: readonly Bar[], asOf: number, random: Random): Bar[] {
+  const kept = bars.filter((bar) => bar.minute < asOf);
+  const other: Bar[] = [];
+  const taken = new Set<string>();
+  for (const bar of bars) {
+    if (bar.minute < asOf) continue;
+    taken.add(`${bar.symbol}@${bar.minute}`);
+    const fate = random.below(4);
+    if (fate === 0) continue;
+    const factor = fate === 1 ? 1 : 0.5 + random.uniform();
+    const { open, high, low, close } = bar;
+    other.push({
+      ...bar,
+      open: open * factor,
+      high: high * factor,
+      low: low * factor,
+      close: close * factor,
+      volume: random.below(1e7),
+    });
+  }
+  for (const symbol of new Set(bars.map((bar) => bar.symbol))) {
+    for (let i = 0; i < 60; i++) {
+      const minute = asOf + (i < 20 ? i : random.below(2000));
+      if (taken.has(`${symbol}@${minute}`)) continue;
+      taken.add(`${symbol}@${minute}`);
+      const close = 1e3 * random.uniform();
+      other.push({
+        symbol,
+        minute: minute as EpochMinute,
+        open: close,
+        high: close * 2,
+        low: close / 2,
+        close,
+        volume: 1e12,
+      });
+    }
+  }
+  return [...kept, ...other];
+}
+
 /** One minute as the oracle sees it; `bar` is undefined when nothing was traded. */
 export interface OracleMinute {
   readonly minute: number;
