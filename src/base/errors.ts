@@ -77,8 +77,8 @@ export function systemErrorCode(error: unknown): string | undefined {
 }
 
 /**
- * Any thrown value as a {@link BarcastError}: a full disk and a refused permission get codes of their own wherever
- * they happen; what is left is `BARCAST_E_INTERNAL`.
+ * Any thrown value as a {@link BarcastError}: a full disk, a refused permission and a path that is not there get codes of
+ * their own wherever they happen; what is left is `BARCAST_E_INTERNAL`.
  */
 export function toBarcastError(error: unknown): BarcastError {
   if (error instanceof BarcastError) return error;
@@ -97,6 +97,9 @@ export function toBarcastError(error: unknown): BarcastError {
     return new BarcastError('BARCAST_E_PERMISSION', message, 'check the owner and the permissions of that path', {
       cause: error,
     });
+  }
+  if (system === 'ENOENT' || system === 'ENOTDIR' || system === 'EISDIR') {
+    return new BarcastError('BARCAST_E_FILE_MISSING', message, 'check that path', { cause: error });
   }
   return new BarcastError('BARCAST_E_INTERNAL', message, 'run it again with --verbose and report what it prints', {
     cause: error,

@@ -1,6 +1,7 @@
 /** The options that say what computes, and how they become a kernel. */
 import { type Command, Option } from 'commander';
 import { chooseKernel, type Kernel, type KernelName } from '../kernel/index.ts';
+import { type Model, Registry } from '../model/index.ts';
 import { type Context, wholeNumber } from './context.ts';
 
 export interface ComputeOptions {
@@ -29,4 +30,21 @@ export async function withKernel<T>(
   } finally {
     chosen.close();
   }
+}
+
+/** The same with a model of the registry. @throws BARCAST_E_MODEL_MISSING, BARCAST_E_MODEL_FORMAT */
+export function withModel<T>(
+  reference: string,
+  options: ComputeOptions,
+  context: Context,
+  work: (model: Model) => Promise<T>,
+): Promise<T> {
+  return withKernel(options, context, async (kernel) => {
+    const model = await new Registry(context.models).load(reference, kernel);
+    try {
+      return await work(model);
+    } finally {
+      model.close();
+    }
+  });
 }

@@ -1,8 +1,8 @@
 /** `barcast evaluate`: a model and the baselines on bars it was not fitted on. */
 import { type EpochMinute, epochMs, msToMinute } from '../base/index.ts';
 import { evaluateModel, renderScores } from '../evaluate/index.ts';
-import { type Provenance, Registry } from '../model/index.ts';
-import { type ComputeOptions, withCompute, withKernel } from './compute.ts';
+import type { Provenance } from '../model/index.ts';
+import { type ComputeOptions, withCompute, withModel } from './compute.ts';
 import { action, type Context, command, type Register } from './context.ts';
 import { type RangeOptions, rangeOf, type SymbolOptions, symbolsOf, withRange, withSymbols } from './selection.ts';
 import { readBarsIfAny, readBarsWithin } from './store-bars.ts';
@@ -24,25 +24,20 @@ const evaluate = withSymbols(
   withRange(withCompute(command('evaluate', 'score a model and the baselines on bars it was not fitted on'))),
 ).argument('<model>', 'NAME, NAME@VERSION or a folder');
 
-action<EvaluateCommand>(evaluate, async (context, options, [reference]) =>
-  withKernel(options, context, async (kernel) => {
-    const model = await new Registry(context.models).load(reference, kernel);
-    try {
-      const { provenance } = model.description;
-      const asked = rangeOf(options);
-      // Without --from: what came after the model was fitted.
-      const range = asked.from === undefined && provenance ? { ...asked, from: minuteOf(provenance.to) } : asked;
-      const bars = await readBarsWithin(context.data, symbolsOf(options), range);
-      const evaluation = await evaluateModel({ model, bars, trainingBars: await fittedBars(context, provenance) });
-      const { fittedWindowsLeftOut } = evaluation;
-      if (fittedWindowsLeftOut > 0)
-        context.progress.say(
-          `${fittedWindowsLeftOut.toLocaleString('en-US')} windows reach into the span the model was fitted on and are left out`,
-        );
-      return { json: evaluation, text: renderScores(evaluation) };
-    } finally {
-      model.close();
+action<EvaluateCommand>(evaluate, (context, options, [reference]) =>
+  withModel(reference, options, context, async (model) => {
+    const { provenance } = model.description;
+    const asked = rangeOf(options);
+    // Without --from: what came after the model was fitted.
+    const range = asked.from === undefined && provenance ? { ...asked, from: minuteOf(provenance.to) } : asked;
+    const bars = await readBarsWithin(context.data, symbolsOf(options), range);
+    const evaluation = await evaluateModel({ model, bars, trainingBars: await fittedBars(context, provenance) });
+    const { fittedWindowsLeftOut: left } = evaluation;
+    if (left > 0) {
+      const windows = left.toLocaleString('en-US');
+      context.progress.say(`${windows} windows reach into the span the model was fitted on and are left out`);
     }
+    return { json: evaluation, text: renderScores(evaluation) };
   }),
 );
 

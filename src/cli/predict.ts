@@ -3,9 +3,8 @@ import { Option } from 'commander';
 import type { MarketBars } from '../bars/index.ts';
 import { type EpochMinute, epochMinute } from '../base/index.ts';
 import { selectWindows, type WindowSet } from '../features/index.ts';
-import { Registry } from '../model/index.ts';
 import { type Forecast, makeForecasts } from '../stream/index.ts';
-import { type ComputeOptions, withCompute, withKernel } from './compute.ts';
+import { type ComputeOptions, withCompute, withModel } from './compute.ts';
 import { action, command, type Register } from './context.ts';
 import { asOfMinute, type SymbolOptions, symbolsOf, withSymbols } from './selection.ts';
 import { readBarsWithin } from './store-bars.ts';
@@ -16,6 +15,8 @@ interface PredictCommand extends ComputeOptions, SymbolOptions {
 
 /** How far back a symbol's last window is looked for. */
 const LOOK_BACK_MINUTES = 14 * 1440;
+/** Symbols without a window that are named. */
+const SHOWN = 20;
 
 /** Each symbol's last window. */
 function lastWindows(windows: WindowSet): WindowSet {
@@ -40,41 +41,26 @@ const predict = withSymbols(withCompute(command('predict', 'forecast from the ba
 const line = ({ symbol, asOf, lastClose, predictedClose, predictedReturn, interval }: Forecast) =>
   `${symbol.padEnd(7)} ${asOf}  last ${lastClose.toFixed(2)}  forecast ${predictedClose.toFixed(2)} (${(1e4 * predictedReturn).toFixed(1)} bp)  ${100 * interval.level}% in ${interval.low.toFixed(2)} to ${interval.high.toFixed(2)}`;
 
-action<PredictCommand>(predict, async (context, options, [reference]) =>
-  withKernel(options, context, async (kernel) => {
-    const model = await new Registry(context.models).load(reference, kernel);
-    try {
-      const symbols = symbolsOf(options);
-      const to = options.asOf === undefined ? undefined : asOfMinute(options.asOf);
-      const all = await readBarsWithin(context.data, symbols, {
-        to,
-        ...(to === undefined ? {} : { from: epochMinute(to - LOOK_BACK_MINUTES) }),
-      });
-      const windows = lastWindows(
-        model.windows(all, { requireTarget: false, asOfFrom: newestMinute(all) - LOOK_BACK_MINUTES }),
-      );
-      const startedAt = performance.now();
-      const predictions = await model.predict(windows);
-      const forecasts = makeForecasts(windows, predictions, model, performance.now() - startedAt);
-      const answered = new Set(forecasts.map(({ symbol }) => symbol));
-      const withoutWindow = all.symbols.filter((symbol) => !answered.has(symbol));
-      if (withoutWindow.length > 0)
-        context.progress.say(
-          `no whole window of bars yet: ${withoutWindow.slice(0, 20).join(', ')}${withoutWindow.length > 20 ? ` and ${withoutWindow.length - 20} more` : ''}`,
-        );
-      return {
-        json: {
-          model: model.name,
-          version: model.version,
-          weightsHash: model.weightsHash,
-          predictions: forecasts,
-          withoutWindow,
-        },
-        text: forecasts.map(line).join('\n'),
-      };
-    } finally {
-      model.close();
+action<PredictCommand>(predict, (context, options, [reference]) =>
+  withModel(reference, options, context, async (model) => {
+    const to = options.asOf === undefined ? undefined : asOfMinute(options.asOf);
+    const range = to === undefined ? {} : { from: epochMinute(to - LOOK_BACK_MINUTES), to };
+    const bars = await readBarsWithin(context.data, symbolsOf(options), range);
+    const asOfFrom = newestMinute(bars) - LOOK_BACK_MINUTES;
+    const windows = lastWindows(model.windows(bars, { requireTarget: false, asOfFrom }));
+    const startedAt = performance.now();
+    const predictions = makeForecasts(windows, await model.predict(windows), model, performance.now() - startedAt);
+    const answered = new Set(predictions.map(({ symbol }) => symbol));
+    const withoutWindow = bars.symbols.filter((symbol) => !answered.has(symbol));
+    if (withoutWindow.length > 0) {
+      const more = withoutWindow.length > SHOWN ? ` and ${withoutWindow.length - SHOWN} more` : '';
+      context.progress.say(`no whole window of bars yet: ${withoutWindow.slice(0, SHOWN).join(', ')}${more}`);
     }
+    const { name, version, weightsHash } = model;
+    return {
+      json: { model: name, version, weightsHash, predictions, withoutWindow },
+      text: predictions.map(line).join('\n'),
+    };
   }),
 );
 

@@ -1,13 +1,19 @@
 /** `barcast replay`: a past session through the live path, as fast as it goes. */
 
-import { BarcastError, epochMinute } from '../base/index.ts';
+import { BarcastError, MS_PER_MINUTE } from '../base/index.ts';
 import { LiveMarket } from '../features/index.ts';
-import { Registry } from '../model/index.ts';
 import { openReader } from '../store/index.ts';
 import { type Forecast, replayForecasts } from '../stream/index.ts';
-import { type ComputeOptions, withCompute, withKernel } from './compute.ts';
+import { type ComputeOptions, withCompute, withModel } from './compute.ts';
 import { action, command, type Register } from './context.ts';
-import { type RangeOptions, rangeOf, type SymbolOptions, symbolsOf, withRange, withSymbols } from './selection.ts';
+import {
+  closedRangeOf,
+  type RangeOptions,
+  type SymbolOptions,
+  symbolsOf,
+  withRange,
+  withSymbols,
+} from './selection.ts';
 import { checkSymbols } from './store-bars.ts';
 
 interface ReplayCommand extends ComputeOptions, RangeOptions, SymbolOptions {}
@@ -16,55 +22,43 @@ const replay = withSymbols(
   withRange(withCompute(command('replay', 'send past bars through the live path and print its forecasts'))),
 ).argument('<model>', 'NAME, NAME@VERSION or a folder');
 
-action<ReplayCommand>(replay, async (context, options, [reference]) =>
-  withKernel(options, context, async (kernel) => {
-    const model = await new Registry(context.models).load(reference, kernel);
+action<ReplayCommand>(replay, (context, options, [reference]) =>
+  withModel(reference, options, context, async (model) => {
+    const range = closedRangeOf(options);
     const reader = await openReader(context.data);
     try {
-      const { from, to } = rangeOf(options);
-      if (from === undefined || to === undefined)
-        throw new BarcastError(
-          'BARCAST_E_USAGE',
-          'a replay needs both --from and --to',
-          'give them as days, YYYY-MM-DD',
-        );
       const stored = await reader.symbols();
       const symbols = checkSymbols(context.data, stored, symbolsOf(options)) ?? stored;
+      const market = new LiveMarket(model.recipe, model.scaler);
       const forecasts: Forecast[] = [];
       const startedAt = performance.now();
-      const minutes = replayForecasts({
-        reader,
-        from,
-        to,
-        symbols,
-        market: new LiveMarket(model.recipe, model.scaler),
-        predictor: model,
-        signal: context.signal,
-      });
-      for await (const minute of minutes) {
+      const { signal, progress } = context;
+      for await (const minute of replayForecasts({ reader, ...range, symbols, market, predictor: model, signal })) {
         forecasts.push(...minute);
-        context.progress.update(
+        const at = Date.parse(minute[0].asOf) / MS_PER_MINUTE - range.from;
+        progress.update(
           'replay',
-          epochMinute(Date.parse(minute[0].asOf) / 60_000) - from,
-          to - from,
+          at,
+          range.to - range.from,
           `minutes, ${forecasts.length.toLocaleString('en-US')} forecasts`,
         );
       }
       const seconds = (performance.now() - startedAt) / 1000;
-      if (forecasts.length === 0)
+      if (signal.aborted)
+        throw new BarcastError('BARCAST_E_INTERRUPTED', 'the replay was stopped', 'run the same command again');
+      if (forecasts.length === 0) {
         throw new BarcastError(
           'BARCAST_E_TOO_FEW_WINDOWS',
           'no symbol has a whole window of bars in that range',
           "'barcast doctor' tells which days the store has",
         );
-      const text = `${forecasts.length.toLocaleString('en-US')} forecasts of ${new Set(forecasts.map(({ symbol }) => symbol)).size} symbols in ${seconds.toFixed(1)} s; --json prints them`;
-      return {
-        json: { model: model.name, version: model.version, weightsHash: model.weightsHash, forecasts, seconds },
-        text,
-      };
+      }
+      const { name, version, weightsHash } = model;
+      const count = forecasts.length.toLocaleString('en-US');
+      const text = `${count} forecasts of ${new Set(forecasts.map(({ symbol }) => symbol)).size} symbols in ${seconds.toFixed(1)} s; --json prints them`;
+      return { json: { model: name, version, weightsHash, forecasts, seconds }, text };
     } finally {
       reader.close();
-      model.close();
     }
   }),
 );

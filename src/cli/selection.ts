@@ -73,6 +73,13 @@ export function rangeOf({ from, to }: RangeOptions): MinuteRange {
   return range;
 }
 
+/** A range with both ends, as a replay needs it. @throws BARCAST_E_USAGE, BARCAST_E_DATE */
+export function closedRangeOf(options: RangeOptions): Required<MinuteRange> {
+  const { from, to } = rangeOf(options);
+  if (from !== undefined && to !== undefined) return { from, to };
+  throw new BarcastError('BARCAST_E_USAGE', 'a replay needs both --from and --to', 'give them as days, YYYY-MM-DD');
+}
+
 /** An instant for `--as-of`: ISO 8601, or a day's end. @throws BARCAST_E_DATE */
 export function asOfMinute(text: string): EpochMinute {
   return instantOf(text) ?? startOfDay(nextDay(parseDay(text)));

@@ -2,14 +2,21 @@
 import { join } from 'node:path';
 import { Option } from 'commander';
 import { BarcastError } from '../base/index.ts';
-import { type Model, Registry } from '../model/index.ts';
+import type { Model } from '../model/index.ts';
 import { type LiveSource, simulatedSource, yahooSource } from '../sources/index.ts';
 import { type BarReader, openReader } from '../store/index.ts';
 import { replaySource } from '../stream/index.ts';
-import { type ComputeOptions, withCompute, withKernel } from './compute.ts';
+import { type ComputeOptions, withCompute, withModel } from './compute.ts';
 import { action, type Context, command, positiveNumber, type Register, wholeNumber } from './context.ts';
 import { serveLive } from './live-server.ts';
-import { type RangeOptions, rangeOf, type SymbolOptions, symbolsOf, withRange, withSymbols } from './selection.ts';
+import {
+  closedRangeOf,
+  type RangeOptions,
+  type SymbolOptions,
+  symbolsOf,
+  withRange,
+  withSymbols,
+} from './selection.ts';
 import { checkSymbols } from './store-bars.ts';
 
 interface ServeCommand extends ComputeOptions, RangeOptions, SymbolOptions {
@@ -68,22 +75,16 @@ async function openSource(
   const trained = model.description.provenance?.symbols ?? [];
   switch (options.source) {
     case 'replay': {
-      const { from, to } = rangeOf(options);
+      const range = closedRangeOf(options);
       if (!reader)
         throw new BarcastError(
           'BARCAST_E_STORE_EMPTY',
           `there is no store in ${data} to replay`,
           "'barcast ingest' makes one",
         );
-      if (from === undefined || to === undefined)
-        throw new BarcastError(
-          'BARCAST_E_USAGE',
-          'a replay needs both --from and --to',
-          'give them as days, YYYY-MM-DD',
-        );
       const stored = await reader.symbols();
       const symbols = checkSymbols(data, stored, asked) ?? stored;
-      return { source: replaySource({ reader, from, to, speed }), symbols, warm: false, close: nothing };
+      return { source: replaySource({ reader, ...range, speed }), symbols, warm: false, close: nothing };
     }
     case 'simulated': {
       const source = await simulatedSource({ url, speed });
@@ -153,15 +154,8 @@ action<ServeCommand>(serve, async (context, options) => {
       `the bus '${options.bus}' is not served by this version`,
       'leave --bus out: the bus in memory serves one process',
     );
-  return withKernel(options, context, async (kernel) => {
-    const model = await new Registry(context.models).load(options.model, kernel);
-    try {
-      await run(context, options, model);
-    } finally {
-      model.close();
-    }
-    return undefined;
-  });
+  await withModel(options.model, options, context, (model) => run(context, options, model));
+  return undefined;
 });
 
 export const registerServe: Register = (program) => program.addCommand(serve);

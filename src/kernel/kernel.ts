@@ -84,7 +84,7 @@ export const TILE = 32;
 /**
  * A tile's gradient (the SUM over its sequences of each one's loss gradient) crosses tiles, threads and ranks as
  * round(gradient * 2^40) in 64-bit integers, so that no order of addition changes a bit. Resolution 9.1e-13; a tile's
- * sum beyond +-2^22 (4.2 million) is a divergence and is refused.
+ * sum beyond +-2^22 (4.2 million), or a batch's that would not fit 64 bits, is a divergence and is refused.
  */
 export const GRADIENT_SCALE = 2 ** 40;
 export const GRADIENT_LIMIT = 2 ** 22;
