@@ -16,7 +16,7 @@ import { openReader } from '../store/index.ts';
 import { trainModel } from '../train/index.ts';
 import { type ComputeOptions, withCompute, withKernel } from './compute.ts';
 import { action, type Context, command, positiveNumber, type Register, wholeNumber } from './context.ts';
-import { serveLive } from './live-server.ts';
+import { requireFreePort, serveLive } from './live-server.ts';
 import { barcastVersion } from './version.ts';
 
 interface DemoCommand extends ComputeOptions {
@@ -26,10 +26,13 @@ interface DemoCommand extends ComputeOptions {
 
 const NAME = 'demo';
 const SEED = 1;
+const HOST = '127.0.0.1';
 /** Every tenth of the S&P 500, and the index itself. */
 const SYMBOLS = ['SPY', ...SP500.filter((_, i) => i % 10 === 0)];
 /** Sessions to train on, to test on, and to serve live from. */
 const TRAINING_SESSIONS = 8;
+/** The plain JavaScript kernel is a fortieth as fast: it trains on fewer, to stay within minutes. */
+const TRAINING_SESSIONS_WITHOUT_NATIVE = 3;
 const TEST_SESSIONS = 2;
 /** The live session starts this many minutes after its open, so that windows are warm at once. */
 const HEAD_START_MINUTES = 75;
@@ -52,13 +55,13 @@ interface Plan {
 }
 
 /** The last sessions that have begun: the newest is the live one. */
-function plan(now = Date.now()): Plan {
+function plan(trainingSessions: number, now = Date.now()): Plan {
   const day = (offset: number): DayString => dayOf(msToMinute(epochMs(now - offset * 86_400_000)));
   const begun = sessionsBetween(day(40), day(0)).filter(({ close }) => minuteToMs(close) <= now);
-  const recent = begun.slice(-(TRAINING_SESSIONS + TEST_SESSIONS + 1));
+  const recent = begun.slice(-(trainingSessions + TEST_SESSIONS + 1));
   return {
-    training: recent.slice(0, TRAINING_SESSIONS),
-    test: recent.slice(TRAINING_SESSIONS, -1),
+    training: recent.slice(0, trainingSessions),
+    test: recent.slice(trainingSessions, -1),
     live: recent[recent.length - 1],
   };
 }
@@ -105,7 +108,6 @@ async function trainedModel(context: Context, kernel: Kernel, sessions: Plan): P
     registry,
     name: NAME,
     seed: SEED,
-    // The plain JavaScript kernel is a fortieth as fast: a shorter training keeps the demo within minutes.
     overrides: kernel.name === 'reference' ? { epochs: 1, batch: 64 } : { epochs: 5 },
     version: barcastVersion,
     progress: context.progress,
@@ -144,65 +146,68 @@ async function evaluateOn(context: Context, exchange: SimulatedSource, model: Mo
   }
 }
 
-async function run(context: Context, options: DemoCommand): Promise<void> {
-  const { progress, signal } = context;
-  const sessions = plan();
-  const now = epochMs(minuteToMs(epochMinute(sessions.live.open + HEAD_START_MINUTES)));
+/** The five steps, with an exchange that lives as long as they do. */
+async function run(context: Context, options: DemoCommand, kernel: Kernel): Promise<void> {
+  const { progress } = context;
+  const sessions = plan(kernel.name === 'reference' ? TRAINING_SESSIONS_WITHOUT_NATIVE : TRAINING_SESSIONS);
+  const now = minuteToMs(epochMinute(sessions.live.open + HEAD_START_MINUTES));
   progress.say("1/5 exchange: a simulated market behind Yahoo's chart API");
-  const exchange = await simulatedSource({
-    seed: SEED,
-    symbols: SYMBOLS,
-    port: 0,
-    now,
-    speed: options.speed,
-    skipClosed: true,
-  });
+  const { speed } = options;
+  const exchange = await simulatedSource({ seed: SEED, symbols: SYMBOLS, port: 0, now, speed, skipClosed: true });
   try {
-    await withKernel(options, context, async (kernel) => {
-      const past = sessions.training.length + sessions.test.length;
-      progress.say(
-        `2/5 bars: ${SYMBOLS.length} symbols, ${past} sessions and the live one so far, through the Yahoo path`,
-      );
+    const past = sessions.training.length + sessions.test.length;
+    const what = `${SYMBOLS.length} symbols, ${past} sessions and the live one so far`;
+    progress.say(`2/5 bars: ${what}, through the Yahoo path`);
+    await bringBars(context, exchange, sessions);
+    const model = await trainedModel(context, kernel, sessions);
+    try {
+      await evaluateOn(context, exchange, model, sessions);
+      // The market went on while the model was trained: what is missing of the session comes first.
       await bringBars(context, exchange, sessions);
-      const model = await trainedModel(context, kernel, sessions);
-      try {
-        await evaluateOn(context, exchange, model, sessions);
-        // The market went on while the model was trained: what is missing of the session comes first.
-        await bringBars(context, exchange, sessions);
-        const reader = await openReader(demoData(context));
-        try {
-          await serveLive({
-            model,
-            source: exchange,
-            symbols: SYMBOLS,
-            warmUp: { reader },
-            host: '127.0.0.1',
-            port: options.port,
-            signal,
-            notice: (line) => progress.say(line),
-            onListening: (url) => {
-              progress.say(`5/5 live: a market minute every ${(60 / options.speed).toFixed(1)} s`);
-              if (context.json)
-                process.stdout.write(
-                  `${JSON.stringify({ url, model: model.name, weightsHash: model.weightsHash, symbols: SYMBOLS.length })}\n`,
-                );
-              else context.print(`\nopen ${url} (forecasts at ${url}/api/v1/predictions); Ctrl-C stops it`);
-            },
-          });
-        } finally {
-          reader.close();
-        }
-      } finally {
-        model.close();
-      }
-    });
+      await serve(context, options, exchange, model);
+    } finally {
+      model.close();
+    }
   } finally {
     await exchange.close();
   }
 }
 
+async function serve(
+  context: Context,
+  { port, speed }: DemoCommand,
+  source: SimulatedSource,
+  model: Model,
+): Promise<void> {
+  const { progress, signal, json, print } = context;
+  const reader = await openReader(demoData(context));
+  try {
+    await serveLive({
+      model,
+      source,
+      symbols: SYMBOLS,
+      warmUp: { reader },
+      host: HOST,
+      port,
+      signal,
+      notice: (line) => progress.say(line),
+      onListening: (url) => {
+        progress.say(`5/5 live: a market minute every ${(60 / speed).toFixed(1)} s`);
+        const { name, weightsHash } = model;
+        if (json)
+          process.stdout.write(`${JSON.stringify({ url, model: name, weightsHash, symbols: SYMBOLS.length })}\n`);
+        print(`\nopen ${url} (forecasts at ${url}/api/v1/predictions); Ctrl-C stops it`);
+      },
+    });
+  } finally {
+    reader.close();
+  }
+}
+
 action<DemoCommand>(demo, async (context, options) => {
-  await run(context, options);
+  // Told now, not after the training.
+  await requireFreePort(HOST, options.port);
+  await withKernel(options, context, (kernel) => run(context, options, kernel));
   return undefined;
 });
 

@@ -1,7 +1,9 @@
 /** Live forecasts behind HTTP in one process, for `serve` and `demo`: everything wired, until the signal aborts. */
+import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
-import type { EpochMinute } from '../base/index.ts';
+import { BarcastError, type EpochMinute } from '../base/index.ts';
 import { LiveMarket } from '../features/index.ts';
 import type { Model } from '../model/index.ts';
 import { startServer } from '../serve/index.ts';
@@ -24,6 +26,21 @@ export interface LiveServerOptions {
   readonly notice: (line: string) => void;
   /** Told the address once requests are answered. */
   readonly onListening: (url: string) => void;
+}
+
+/** Tells early that a port is taken; whoever takes it afterwards is told by the server. @throws BARCAST_E_PORT_IN_USE */
+export async function requireFreePort(host: string, port: number): Promise<void> {
+  const probe = createServer();
+  try {
+    probe.listen(port, host);
+    await once(probe, 'listening');
+  } catch (error) {
+    throw new BarcastError('BARCAST_E_PORT_IN_USE', `port ${port} of ${host} is taken`, 'choose another with --port', {
+      cause: error,
+    });
+  } finally {
+    probe.close();
+  }
 }
 
 /** Serves until the signal aborts or the source fails for good; a source that ends leaves the server up. */

@@ -96,7 +96,9 @@ describe('bad input: one line with a code, its status, and the store as it was',
     await new Promise<void>((resolve) => holder.listen(0, '127.0.0.1', resolve));
     try {
       const { port } = holder.address() as AddressInfo;
-      await refuses(['simulate', '--port', String(port)], 'BARCAST_E_PORT_IN_USE', new RegExp(`${port}`));
+      for (const command of ['simulate', 'demo']) {
+        await refuses([command, '--port', String(port)], 'BARCAST_E_PORT_IN_USE', new RegExp(`${port}`));
+      }
     } finally {
       await new Promise((resolve) => holder.close(resolve));
     }
