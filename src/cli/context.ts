@@ -1,6 +1,6 @@
 /** What every command shares: its common options, where its words go, and how it is stopped. */
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { type Progress, streamProgress } from '../base/index.ts';
+import { BarcastError, type Progress, streamProgress } from '../base/index.ts';
 
 export interface CommonOptions {
   readonly data: string;
@@ -11,8 +11,11 @@ export interface CommonOptions {
 
 export interface Context extends CommonOptions {
   readonly progress: Progress;
-  /** Aborted by the first Ctrl-C or SIGTERM; a second one ends the process at once. */
-  readonly signal: AbortSignal;
+  /**
+   * Hands over the care for Ctrl-C and SIGTERM: the first one aborts the signal that this answers, and the command
+   * ends by itself. Without it, and at a second one, the process ends at once; what it had committed is kept.
+   */
+  takeSignal(): AbortSignal;
   /** Prints to standard output, unless --json was asked for: then only the answer goes there. */
   print(line: string): void;
 }
@@ -49,14 +52,22 @@ export function action<O extends object>(target: Command, work: Action<O>): Comm
       .flat()
       .filter((value): value is string => typeof value === 'string');
     const stop = new AbortController();
-    const onSignal = () => (stop.signal.aborted ? process.exit(130) : stop.abort());
+    let taken = false;
+    const takeSignal = () => {
+      taken = true;
+      return stop.signal;
+    };
+    const onSignal = () => {
+      if (!taken || stop.signal.aborted) throw stopped();
+      stop.abort();
+    };
     process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
     const print = (line: string) => {
       if (!options.json) process.stdout.write(`${line}\n`);
     };
     const progress = streamProgress();
     try {
-      const answer = await work({ ...options, progress, signal: stop.signal, print }, options, args);
+      const answer = await work({ ...options, progress, takeSignal, print }, options, args);
       progress.finish();
       if (answer) process.stdout.write(options.json ? `${JSON.stringify(answer.json)}\n` : `${answer.text}\n`);
     } finally {
@@ -65,6 +76,8 @@ export function action<O extends object>(target: Command, work: Action<O>): Comm
     }
   });
 }
+
+const stopped = () => new BarcastError('BARCAST_E_INTERRUPTED', 'stopped by a signal', 'run the same command again');
 
 /** An option's parser for a whole number within bounds. */
 export function wholeNumber(low: number, high = Number.MAX_SAFE_INTEGER): (text: string) => number {

@@ -77,7 +77,7 @@ async function bringBars(context: Context, exchange: SimulatedSource, sessions: 
     to: msToMinute(exchange.clock.now()),
     data: demoData(context),
     progress: context.progress,
-    signal: context.signal,
+    signal: context.takeSignal(),
   });
   context.progress.say(
     `    ${answer.rowsStored.toLocaleString('en-US')} bars stored in ${answer.seconds.toFixed(1)} s, ${answer.daysHeld.toLocaleString('en-US')} symbol days were there already`,
@@ -111,7 +111,7 @@ async function trainedModel(context: Context, kernel: Kernel, sessions: Plan): P
     overrides: kernel.name === 'reference' ? { epochs: 1, batch: 64 } : { epochs: 5 },
     version: barcastVersion,
     progress: context.progress,
-    signal: context.signal,
+    signal: context.takeSignal(),
   });
   context.progress.say(
     `    ${answer.sequencesPerSecond.toLocaleString('en-US')} sequences/s on the ${answer.kernel} kernel, weights ${answer.weightsHash.slice(0, 12)}`,
@@ -179,7 +179,7 @@ async function serve(
   source: SimulatedSource,
   model: Model,
 ): Promise<void> {
-  const { progress, signal, json, print } = context;
+  const { progress, json, print } = context;
   const reader = await openReader(demoData(context));
   try {
     await serveLive({
@@ -189,7 +189,7 @@ async function serve(
       warmUp: { reader },
       host: HOST,
       port,
-      signal,
+      signal: context.takeSignal(),
       notice: (line) => progress.say(line),
       onListening: (url) => {
         progress.say(`5/5 live: a market minute every ${(60 / speed).toFixed(1)} s`);

@@ -31,10 +31,11 @@ const ingest = withSymbols(withRange(command('ingest', 'bring bars into the stor
   .addOption(new Option('--yahoo-url <url>', "another server that speaks Yahoo's chart API"));
 
 async function fromSource(source: YahooSource, context: Context, options: IngestCommand): Promise<HistoryAnswer> {
-  await source.sync(context.signal);
+  const signal = context.takeSignal();
+  await source.sync(signal);
   const now = msToMinute(source.clock.now());
   const { from, to } = rangeOf(options);
-  const { data, progress, signal } = context;
+  const { data, progress } = context;
   return ingestHistory({
     source,
     symbols: symbolsOf(options) ?? SP500,

@@ -32,7 +32,8 @@ action<ReplayCommand>(replay, (context, options, [reference]) =>
       const market = new LiveMarket(model.recipe, model.scaler);
       const forecasts: Forecast[] = [];
       const startedAt = performance.now();
-      const { signal, progress } = context;
+      const { progress } = context;
+      const signal = context.takeSignal();
       for await (const minute of replayForecasts({ reader, ...range, symbols, market, predictor: model, signal })) {
         forecasts.push(...minute);
         const at = Date.parse(minute[0].asOf) / MS_PER_MINUTE - range.from;

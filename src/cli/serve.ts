@@ -128,7 +128,7 @@ async function run(context: Context, options: ServeCommand, model: Model): Promi
         host,
         port,
         token,
-        signal: context.signal,
+        signal: context.takeSignal(),
         notice: (line) => context.progress.say(line),
         onListening: (url) => {
           const line = `serving ${model.name} on ${url} (${symbols.length} symbols from ${source.name}); Ctrl-C stops it`;

@@ -54,7 +54,7 @@ action<SimulateCommand>(simulate, async (context, { port, host, seed, faults, no
   const at = isoOf(exchange.clock.now());
   if (context.json) process.stdout.write(`${JSON.stringify({ url: exchange.url, seed, now: at })}\n`);
   else context.print(`simulated exchange on ${exchange.url}, its clock at ${at}; Ctrl-C stops it`);
-  await new Promise<void>((resolve) => context.signal.addEventListener('abort', () => resolve(), { once: true }));
+  await new Promise<void>((resolve) => context.takeSignal().addEventListener('abort', () => resolve(), { once: true }));
   await exchange.close();
   return undefined;
 });

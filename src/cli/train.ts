@@ -50,7 +50,7 @@ action<TrainCommand>(train, async (context, options) => {
       resume,
       version: barcastVersion,
       progress: context.progress,
-      signal: context.signal,
+      signal: context.takeSignal(),
     }),
   );
   const { validation } = answer;

@@ -1,6 +1,6 @@
-/** A training that is killed, or stopped by Ctrl-C, goes on with the same command and ends in the same bits. */
+/** What Ctrl-C and kill -9 leave behind: the same command goes on, to the same store and to the same bits. */
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { EpochMs } from '../../src/base/index.ts';
@@ -77,4 +77,33 @@ describe('an interrupted training', () => {
 
   it('that never was cannot be resumed', () =>
     refused([...TRAIN, '--models', 'none', '--resume'], folder.path, 'BARCAST_E_CHECKPOINT', /no checkpoint/));
+});
+
+describe('an ingest stopped by Ctrl-C', () => {
+  const folder = temporaryFolder();
+  after(() => folder.remove());
+
+  for (const moment of [/checking files/, /reading files/, /judging and storing/]) {
+    it(`while ${moment.source}`, async () => {
+      const data = `data-${moment.source.replace(/ /g, '-')}`;
+      const names = ['A', 'B', 'C'].map((symbol) => `${symbol}.csv`);
+      const row = (i: number) =>
+        `2019-12-16T${String(15 + Math.floor(i / 60)).padStart(2, '0')}:${String(i % 60).padStart(2, '0')}:00Z,1,1,1,1,${i}`;
+      const rows = Array.from({ length: 300 }, (_, i) => row(i));
+      for (const name of names)
+        writeFileSync(join(folder.path, name), `Datetime,Open,High,Low,Close,Volume\n${rows.join('\n')}\n`);
+      const run = start(['ingest', ...names, '--data', data], folder.path);
+      await run.printed(moment, 'stderr');
+      run.child.kill('SIGINT');
+      const { status, stderr } = await run.ended;
+      if (status !== 0) assert.match(stderr, /^BARCAST_E_INTERRUPTED: .*; run the same command again\n$/m);
+      const { rowsStored, alreadyStored } = await answer<{ rowsStored: number; alreadyStored: number }>(
+        ['ingest', ...names, '--data', data],
+        folder.path,
+      );
+      // All or nothing: the signal may come just after the commit.
+      assert.ok(rowsStored === 0 || (status !== 0 && rowsStored === 900), `${rowsStored} stored the second time`);
+      assert.equal(rowsStored + alreadyStored, 900);
+    });
+  }
 });
