@@ -50,5 +50,8 @@ const found =
     : spawnSync(runtime, ['--input-type=module', '-e', list], { cwd: root, encoding: 'utf8' })
         .stdout.trim()
         .split('\n');
-const { status } = spawnSync(runtime, ['--test', '--test-concurrency=2', ...found], { cwd: root, stdio: 'inherit' });
+const { status } = spawnSync(runtime, ['--test', '--test-concurrency=2', '--test-timeout=300000', ...found], {
+  cwd: root,
+  stdio: 'inherit',
+});
 process.exit(status ?? 1);

@@ -1,6 +1,7 @@
 /** `barcast bench`: this machine's figures. Each checks the answer before it times it. */
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { benchInfer } from '../../bench/infer.ts';
+import { besidePeers } from '../../bench/peer.ts';
 import { benchTrain } from '../../bench/train.ts';
 import { type Kernel, measureFmaPeak } from '../kernel/index.ts';
 import { type ComputeOptions, withCompute, withKernel } from './compute.ts';
@@ -9,11 +10,17 @@ import { action, command, positiveNumber, type Register, wholeNumber } from './c
 interface BenchCommand extends ComputeOptions {
   readonly units: number;
   readonly seconds: number;
+  readonly peer: string[];
 }
 
 const withBench = (target: Command): Command =>
   withCompute(target)
     .addOption(new Option('--units <n>', 'hidden units of the LSTM').argParser(wholeNumber(1, 256)).default(50))
+    .addOption(
+      new Option('--peer <command>', 'another tool to run beside it, before and after (repeatable)')
+        .argParser((command: string, before: string[]) => [...before, command])
+        .default([] as string[], 'none'),
+    )
     .addOption(new Option('--seconds <x>', 'time to take for each figure').argParser(positiveNumber).default(3));
 
 function sizes(text: string): number[] {
@@ -33,20 +40,25 @@ const train = withBench(command('train', 'training steps: sequences a second')).
 
 action<BenchCommand & { batch: number[] }>(train, (context, options) =>
   withKernel(options, context, async (kernel) => {
-    const json = await benchTrain(kernel, { ...options, batches: options.batch, peakGflops: await peakOf(kernel) });
-    const lines = json.batches.map(
-      ({ batch, sequencesPerSecond, gflops, step }) =>
-        `batch ${String(batch).padStart(5)}: ${sequencesPerSecond.toLocaleString('en-US').padStart(8)} sequences/s, ${gflops.toFixed(1)} GFLOP/s, step ${step.median.toFixed(2)} ms (p10 ${step.p10.toFixed(2)}, p90 ${step.p90.toFixed(2)}, ${step.runs} runs)`,
-    );
-    const head = `training LSTM ${json.units} on 60 x 2, ${json.description}; ${json.machine}, Node ${json.node}, ${json.date}`;
-    return {
-      json,
-      text: [
-        head,
-        ...lines,
-        `best: batch ${json.batch}, ${json.gflops.toFixed(1)} GFLOP/s${share(json.shareOfPeak)}`,
-      ].join('\n'),
-    };
+    const measure = async () =>
+      benchTrain(kernel, { ...options, batches: options.batch, peakGflops: await peakOf(kernel) });
+    const { ours, peers } = await besidePeers(options.peer, (answer) => answer.sequencesPerSecond, Math.max, measure);
+    const compared = peers.map((peer) => ({ ...peer, ratio: ours.sequencesPerSecond / peer.best }));
+    const rate = (value: number) => `${value.toLocaleString('en-US').padStart(8)} sequences/s`;
+    const lines = ours.batches.map(({ batch, sequencesPerSecond, gflops, step }) => {
+      const spread = `step ${step.median.toFixed(2)} ms (p10 ${step.p10.toFixed(2)}, p90 ${step.p90.toFixed(2)}, ${step.runs} runs)`;
+      return `batch ${String(batch).padStart(5)}: ${rate(sequencesPerSecond)}, ${gflops.toFixed(1)} GFLOP/s, ${spread}`;
+    });
+    const text = [
+      `training LSTM ${ours.units} on 60 x 2, ${ours.description}; ${ours.machine}, Node ${ours.node}, ${ours.date}`,
+      ...lines,
+      `best: batch ${ours.batch}, ${ours.gflops.toFixed(1)} GFLOP/s${share(ours.shareOfPeak)}`,
+      ...compared.map(
+        ({ name, runs, ratio }) =>
+          `${name}: ${runs.map(rate).join(' and ')}; ours is ${ratio.toFixed(2)} times its best`,
+      ),
+    ].join('\n');
+    return { json: { ...ours, peers: compared }, text };
   }),
 );
 
@@ -56,12 +68,19 @@ const infer = withBench(command('infer', 'one inference of a market: millisecond
 
 action<BenchCommand & { symbols: number }>(infer, (context, options) =>
   withKernel(options, context, async (kernel) => {
-    const json = await benchInfer(kernel, { ...options, peakGflops: await peakOf(kernel) });
+    const measure = async () => benchInfer(kernel, { ...options, peakGflops: await peakOf(kernel) });
+    const { ours, peers } = await besidePeers(options.peer, (answer) => answer.infer500Ms, Math.min, measure);
+    const compared = peers.map((peer) => ({ ...peer, ratio: peer.best / ours.p50Ms }));
+    const { timing, windowsPerSecond, gflops, shareOfPeak } = ours;
     const text = [
-      `inference of ${json.symbols.toLocaleString('en-US')} windows, LSTM ${json.units} on 60 x 2, ${json.description}; ${json.machine}, Node ${json.node}, ${json.date}`,
-      `p50 ${json.p50Ms.toFixed(2)} ms, p99 ${json.p99Ms.toFixed(2)} ms (${json.timing.runs} runs), ${json.windowsPerSecond.toLocaleString('en-US')} windows/s, ${json.gflops.toFixed(1)} GFLOP/s${share(json.shareOfPeak)}`,
+      `inference of ${ours.symbols.toLocaleString('en-US')} windows, LSTM ${ours.units} on 60 x 2, ${ours.description}; ${ours.machine}, Node ${ours.node}, ${ours.date}`,
+      `p50 ${ours.p50Ms.toFixed(2)} ms, p99 ${ours.p99Ms.toFixed(2)} ms (${timing.runs} runs), ${windowsPerSecond.toLocaleString('en-US')} windows/s, ${gflops.toFixed(1)} GFLOP/s${share(shareOfPeak)}`,
+      ...compared.map(
+        ({ name, runs, ratio }) =>
+          `${name}, 500 windows: ${runs.map((run) => `${run.toFixed(2)} ms`).join(' and ')}; ours is ${ratio.toFixed(2)} times as fast as its best`,
+      ),
     ].join('\n');
-    return { json, text };
+    return { json: { ...ours, peers: compared }, text };
   }),
 );
 

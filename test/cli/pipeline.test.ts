@@ -147,6 +147,28 @@ describe('from an exchange to live forecasts', () => {
     }
   });
 
+  it('serves live from an exchange that runs, warm from the store at once, and scores what it forecast', async () => {
+    const now = Date.parse('2025-03-14T16:00:00Z') as EpochMs;
+    const running = await startExchange({ port: 0, seed: 7, symbols: SYMBOLS, now, speed: 120 });
+    const args = ['--source', 'yahoo', '--yahoo-url', running.url, '--port', '0', '--json'];
+    const server = start(['serve', '--model', 'first', ...args], folder.path);
+    try {
+      const { url } = JSON.parse(await server.printed(/\n/)) as { url: string };
+      const get = async <T>(path: string) => (await (await fetch(`${url}/api/v1/${path}`)).json()) as T;
+      type Board = { overall: { session: { forecasts: number } } };
+      let scored = 0;
+      while (scored < SYMBOLS.length) scored = (await get<Board>('scoreboard')).overall.session.forecasts;
+      const { predictions } = await get<{ predictions: Forecast[] }>('predictions');
+      assert.equal(predictions.length, SYMBOLS.length);
+      for (const { asOf } of predictions)
+        assert.ok(Date.parse(asOf) > now && Date.parse(asOf) <= running.clock.now(), asOf);
+    } finally {
+      server.child.kill('SIGTERM');
+      assert.equal((await server.ended).status, 0);
+      await running.close();
+    }
+  });
+
   it('serves a replay over HTTP and stops on a signal', async () => {
     const server = start(
       [

@@ -1,0 +1,72 @@
+/**
+ * Other tools on the same network, in the same run: a peer is a command that prints one JSON object as its last line,
+ * with `peer` (its name), `train_seq_per_s_bN` for batch sizes N, and `infer500_ms_p50`.
+ */
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { BarcastError } from '../src/base/index.ts';
+
+export interface PeerAnswer {
+  readonly name: string;
+  readonly command: string;
+  /** Of its best batch size. */
+  readonly sequencesPerSecond: number | null;
+  /** Milliseconds of one inference of 500 windows. */
+  readonly infer500Ms: number | null;
+}
+
+/** Runs a peer's command, split at blanks. @throws BARCAST_E_USAGE when it fails or prints no such object */
+export async function askPeer(command: string): Promise<PeerAnswer> {
+  const [program, ...args] = command.trim().split(/\s+/);
+  try {
+    const { stdout } = await promisify(execFile)(program, args, { maxBuffer: 2 ** 24 });
+    const answer = JSON.parse(stdout.trim().split('\n').at(-1)!) as Record<string, unknown>;
+    const rates = Object.entries(answer)
+      .filter(([name]) => /^train_seq_per_s_b\d+$/.test(name))
+      .map(([, rate]) => Number(rate));
+    return {
+      name: String(answer.peer ?? program),
+      command,
+      sequencesPerSecond: rates.length > 0 ? Math.max(...rates) : null,
+      infer500Ms: typeof answer.infer500_ms_p50 === 'number' ? answer.infer500_ms_p50 : null,
+    };
+  } catch (error) {
+    throw new BarcastError(
+      'BARCAST_E_USAGE',
+      `the peer '${command}' gave no figures (${(error as Error).message.split('\n')[0]})`,
+      'name a command whose last line is one JSON object with its figures',
+      { cause: error },
+    );
+  }
+}
+
+/** A peer asked before and after our own measurement: the better of its two runs counts. */
+export interface PeerFigure {
+  readonly name: string;
+  readonly command: string;
+  readonly runs: readonly number[];
+  readonly best: number;
+}
+
+/**
+ * Measures with every peer run once before and once after, so that a machine that slows down meanwhile favours nobody.
+ * @param figureOf the figure to compare; peers without it are left out
+ * @param better of two figures, the one that counts
+ */
+export async function besidePeers<T>(
+  commands: readonly string[],
+  figureOf: (answer: PeerAnswer) => number | null,
+  better: (a: number, b: number) => number,
+  measure: () => Promise<T>,
+): Promise<{ ours: T; peers: PeerFigure[] }> {
+  const first: PeerAnswer[] = [];
+  for (const command of commands) first.push(await askPeer(command));
+  const ours = await measure();
+  const peers: PeerFigure[] = [];
+  for (const before of first) {
+    const runs = [figureOf(before), figureOf(await askPeer(before.command))].filter((figure) => figure !== null);
+    if (runs.length > 0)
+      peers.push({ name: before.name, command: before.command, runs, best: runs.reduce((a, b) => better(a, b)) });
+  }
+  return { ours, peers };
+}
