@@ -71,7 +71,6 @@ export class SymbolChart {
   #fan = new IntervalFan();
   /** Time of the newest bar, seconds. */
   #newestBar = 0;
-  #bars = 0;
   /** Target time -> predicted close */
   #forecasts = new Map();
   #latest;
@@ -84,6 +83,8 @@ export class SymbolChart {
       timeScale: {
         timeVisible: true,
         rightOffset: 1,
+        // The chart follows the newest bar by its own rule, see addBar.
+        shiftVisibleRangeOnNewBar: false,
         // Kinds of tick marks above 2 are times of day; the others begin a day, a month, a year.
         tickMarkFormatter: (time, kind) => (kind > 2 ? clockTime(time * 1000) : shortDay(time * 1000)),
       },
@@ -105,12 +106,12 @@ export class SymbolChart {
     for (const series of [this.#past, this.#candles, this.#path]) series.applyOptions({ priceFormat });
     this.#candles.setData(bars.map(candleOf));
     this.#newestBar = bars.length > 0 ? toTime(bars.at(-1).time) : 0;
-    this.#bars = bars.length;
     this.#forecasts = new Map(recent.map((forecast) => [targetTime(forecast), forecast.predictedClose]));
     this.#latest = recent[0];
     this.#drawForecast();
-    const last = this.#bars + (this.#latest?.horizonMinutes ?? 0);
-    this.#chart.timeScale().setVisibleLogicalRange({ from: Math.max(-0.5, this.#bars - BARS_IN_VIEW), to: last });
+    const newest = this.#indexOfNewest() ?? 0;
+    const to = newest + 1 + (this.#latest?.horizonMinutes ?? 0);
+    this.#chart.timeScale().setVisibleLogicalRange({ from: Math.max(-0.5, newest - BARS_IN_VIEW), to });
     this.#chart.priceScale('right').applyOptions({ autoScale: true });
   }
 
@@ -121,11 +122,22 @@ export class SymbolChart {
   addBar(bar) {
     const time = toTime(bar.time);
     if (time <= this.#newestBar) return;
+    const scale = this.#chart.timeScale();
+    const view = scale.getVisibleLogicalRange();
+    const before = this.#indexOfNewest();
     this.#newestBar = time;
-    this.#bars++;
     // The path reaches into the future; it is drawn anew behind the bar that has come.
     this.#candles.update(candleOf(bar));
     this.#drawForecast();
+    // Whoever looks at the newest bar goes on seeing it; whoever has scrolled back is left in peace.
+    if (view === null || before === null || view.to < before) return;
+    const moved = this.#indexOfNewest() - before;
+    scale.setVisibleLogicalRange({ from: view.from + moved, to: view.to + moved });
+  }
+
+  /** Place of the newest bar on the axis, which also holds minutes that only a forecast has; null without a bar. */
+  #indexOfNewest() {
+    return this.#newestBar > 0 ? this.#chart.timeScale().timeToIndex(this.#newestBar, true) : null;
   }
 
   addForecast(forecast) {

@@ -28,6 +28,20 @@ interface Canvas {
   };
 }
 
+/** In the browser: whether the chart has pixels in the accent colour, in which the present forecast is drawn. */
+function forecastIsInView(): boolean {
+  const { document } = globalThis as unknown as { document: { querySelectorAll(css: string): Iterable<Canvas> } };
+  return [...document.querySelectorAll('#chart canvas')].some((canvas) => {
+    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    for (let i = 0; i < data.length; i += 4) {
+      if (data[i] === 0x24 && data[i + 1] === 0x56 && data[i + 2] === 0xd6 && data[i + 3] > 200) return true;
+    }
+    return false;
+  });
+}
+
+declare const requestAnimationFrame: (work: (value: unknown) => void) => void;
+
 describe('the page', { skip }, () => {
   let browser: Browser;
   before(async () => {
@@ -138,19 +152,25 @@ describe('the page', { skip }, () => {
     await open(filledState(), { path: '/#BRK-B' }, async (page) => {
       await becomes(page, '#chart-title', /^BRK-B$/);
       await page.locator('#chart canvas').first().waitFor();
-      // Pixels in the accent colour: the forecast is drawn.
-      await page.waitForFunction(() => {
-        const { document } = globalThis as unknown as { document: { querySelectorAll(css: string): Iterable<Canvas> } };
-        return [...document.querySelectorAll('#chart canvas')].some((canvas) => {
-          const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
-          for (let i = 0; i < data.length; i += 4) {
-            if (data[i] === 0x24 && data[i + 1] === 0x56 && data[i + 2] === 0xd6 && data[i + 3] > 200) return true;
-          }
-          return false;
-        });
-      });
+      await page.waitForFunction(forecastIsInView);
       assert.ok(await page.locator('#chart a[href*="tradingview.com"]').isVisible());
       assert.ok(await page.locator('footer a[href="https://www.tradingview.com/"]').isVisible());
+    });
+  });
+
+  test('follows the newest bar for hours', async () => {
+    const state = filledState();
+    await open(state, { path: '/#BRK-B' }, async (page) => {
+      await page.waitForFunction(forecastIsInView);
+      for (let m = 7; m < 200; m++) {
+        state.acceptBars([bar('BRK-B', minute(m), 100 + Math.sin(m))]);
+        state.acceptForecasts([forecastOf('BRK-B', minute(m + 1), 100 + Math.sin(m), 0.001)]);
+      }
+      // 12:50 in New York is the end of minute 199.
+      await becomes(page, '#forecast-line', /at 12:50 .* at 12:55/);
+      const frames = () => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+      await page.evaluate(frames);
+      assert.ok(await page.evaluate(forecastIsInView), 'the forecast has left the picture');
     });
   });
 
