@@ -71,6 +71,11 @@ export class SymbolChart {
   #fan = new IntervalFan();
   /** Time of the newest bar, seconds. */
   #newestBar = 0;
+  /** Whether the view moves along with the newest bar, how many places of the axis it shows, and how many behind that bar. */
+  #following = true;
+  #places = BARS_IN_VIEW;
+  #ahead = 1;
+  #moving = false;
   /** Target time -> predicted close */
   #forecasts = new Map();
   #latest;
@@ -95,6 +100,7 @@ export class SymbolChart {
     this.#candles = this.#chart.addSeries(CandlestickSeries, { priceLineVisible: false });
     this.#path = this.#chart.addSeries(LineSeries, { ...bare, lineWidth: 2, lastValueVisible: true });
     this.#candles.attachPrimitive(this.#fan);
+    for (const kind of ['wheel', 'pointerup', 'touchend']) element.addEventListener(kind, () => this.#noteView());
     this.#paint();
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.#paint());
   }
@@ -109,9 +115,10 @@ export class SymbolChart {
     this.#forecasts = new Map(recent.map((forecast) => [targetTime(forecast), forecast.predictedClose]));
     this.#latest = recent[0];
     this.#drawForecast();
-    const newest = this.#indexOfNewest() ?? 0;
-    const to = newest + 1 + (this.#latest?.horizonMinutes ?? 0);
-    this.#chart.timeScale().setVisibleLogicalRange({ from: Math.max(-0.5, newest - BARS_IN_VIEW), to });
+    this.#following = true;
+    this.#ahead = 1 + (this.#latest?.horizonMinutes ?? 0);
+    this.#places = Math.min(BARS_IN_VIEW, (this.#indexOfNewest() ?? 0) + 0.5) + this.#ahead;
+    this.#move();
     this.#chart.priceScale('right').applyOptions({ autoScale: true });
   }
 
@@ -122,17 +129,34 @@ export class SymbolChart {
   addBar(bar) {
     const time = toTime(bar.time);
     if (time <= this.#newestBar) return;
-    const scale = this.#chart.timeScale();
-    const view = scale.getVisibleLogicalRange();
-    const before = this.#indexOfNewest();
     this.#newestBar = time;
     // The path reaches into the future; it is drawn anew behind the bar that has come.
     this.#candles.update(candleOf(bar));
     this.#drawForecast();
-    // Whoever looks at the newest bar goes on seeing it; whoever has scrolled back is left in peace.
-    if (view === null || before === null || view.to < before) return;
-    const moved = this.#indexOfNewest() - before;
-    scale.setVisibleLogicalRange({ from: view.from + moved, to: view.to + moved });
+    if (this.#following) this.#move();
+  }
+
+  /** Shows the newest bar where it was, once a frame: within one the chart still answers with the view before it. */
+  #move() {
+    if (this.#moving) return;
+    this.#moving = true;
+    requestAnimationFrame(() => {
+      this.#moving = false;
+      const to = (this.#indexOfNewest() ?? 0) + this.#ahead;
+      this.#chart.timeScale().setVisibleLogicalRange({ from: to - this.#places, to });
+    });
+  }
+
+  /** After a hand on the chart: whoever still sees the newest bar is kept with it; whoever has scrolled back is left in peace. */
+  #noteView() {
+    requestAnimationFrame(() => {
+      const view = this.#chart.timeScale().getVisibleLogicalRange();
+      const newest = this.#indexOfNewest();
+      if (view === null || newest === null) return;
+      this.#following = view.to >= newest;
+      this.#places = view.to - view.from;
+      this.#ahead = view.to - newest;
+    });
   }
 
   /** Place of the newest bar on the axis, which also holds minutes that only a forecast has; null without a bar. */

@@ -170,6 +170,7 @@ describe('the page', { skip }, () => {
       await becomes(page, '#forecast-line', /at 12:50 .* at 12:55/);
       const frames = () => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
       await page.evaluate(frames);
+      await page.evaluate(frames);
       assert.ok(await page.evaluate(forecastIsInView), 'the forecast has left the picture');
     });
   });
