@@ -191,19 +191,41 @@ int32_t barcast_network_forward(barcast_network *network, const barcast_windows 
   return atomic_load(&c.status);
 }
 
+/*
+ * A number as a whole number of FIXED_POINT parts, below 2^11 in size: adding 1.5 * 2^52 leaves a unit of one and so
+ * rounds as llrint does, but in vectors (1% of a training step).
+ */
+INLINE int64_t fixed_point_small(float x) {
+  const double shifter = 6755399441055744.0;
+  double shifted = (double)x * FIXED_POINT + shifter;
+  int64_t bits, zero;
+  memcpy(&bits, &shifted, sizeof bits);
+  memcpy(&zero, &shifter, sizeof zero);
+  return bits - zero;
+}
+
 /* Adds a tile's gradient and loss to the worker's fixed-point sums. Answers 0 when one is beyond the limit. */
 static int add_fixed_point(const barcast_network *network, scratch *s, double loss) {
-  float largest = 0;
-  int good = 1;
-  for (size_t p = 0; p < network->gradient_length; p++) {
-    float g = s->gradient[p], size = fabsf(g);
-    good &= size <= (float)FIXED_LIMIT;
-    largest = size > largest ? size : largest;
+  const size_t length = network->gradient_length;
+  /* Without their signs, numbers order as their bits do, infinities and NaN last. */
+  int32_t largest_bits = 0;
+  for (size_t p = 0; p < length; p++) {
+    int32_t bits;
+    memcpy(&bits, &s->gradient[p], sizeof bits);
+    bits &= 0x7fffffff;
+    largest_bits = bits > largest_bits ? bits : largest_bits;
   }
-  if (!good || !(fabs(loss) <= FIXED_LIMIT)) return 0;
+  float largest;
+  memcpy(&largest, &largest_bits, sizeof largest);
+  if (!(largest <= (float)FIXED_LIMIT) || !(fabs(loss) <= FIXED_LIMIT)) return 0;
   /* Wraps as two's complement does, so that no order of addition matters. */
-  for (size_t p = 0; p < network->gradient_length; p++)
-    s->sums[p] = (int64_t)((uint64_t)s->sums[p] + (uint64_t)llrint((double)s->gradient[p] * FIXED_POINT));
+  uint64_t *sums = (uint64_t *)s->sums;
+  const float *gradient = s->gradient;
+  if (largest < 2048.0f) {
+    for (size_t p = 0; p < length; p++) sums[p] += (uint64_t)fixed_point_small(gradient[p]);
+  } else {
+    for (size_t p = 0; p < length; p++) sums[p] += (uint64_t)llrint((double)gradient[p] * FIXED_POINT);
+  }
   s->loss = (int64_t)((uint64_t)s->loss + (uint64_t)llrint(loss * FIXED_POINT));
   s->bound += (int64_t)ceil(fmax(loss, largest));
   return 1;

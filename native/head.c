@@ -3,15 +3,16 @@
 
 #include "internal.h"
 
-/* Philox4x32-10 (Salmon et al., SC11), as src/base/random.ts. */
-static void philox(uint32_t key0, uint32_t key1, uint32_t x[4]) {
+/* Philox4x32-10 (Salmon et al., SC11), as src/base/random.ts, of every lane's counter x at once. */
+static void philox(uint32_t key0, uint32_t key1, uint32_t x[4][BARCAST_TILE]) {
   for (int round = 0; round < 10; round++) {
-    uint64_t a = (uint64_t)0xd2511f53u * x[0], b = (uint64_t)0xcd9e8d57u * x[2];
-    uint32_t x0 = (uint32_t)(b >> 32) ^ x[1] ^ key0, x2 = (uint32_t)(a >> 32) ^ x[3] ^ key1;
-    x[0] = x0;
-    x[1] = (uint32_t)b;
-    x[2] = x2;
-    x[3] = (uint32_t)a;
+    for (int lane = 0; lane < BARCAST_TILE; lane++) {
+      uint64_t a = (uint64_t)0xd2511f53u * x[0][lane], b = (uint64_t)0xcd9e8d57u * x[2][lane];
+      x[0][lane] = (uint32_t)(b >> 32) ^ x[1][lane] ^ key0;
+      x[2][lane] = (uint32_t)(a >> 32) ^ x[3][lane] ^ key1;
+      x[1][lane] = (uint32_t)b;
+      x[3][lane] = (uint32_t)a;
+    }
     key0 += 0x9e3779b9u;
     key1 += 0xbb67ae85u;
   }
@@ -29,13 +30,19 @@ static void draw_mask(const tile *at, const barcast_goal *goal, float *mask) {
   const uint64_t threshold = (uint64_t)floor(dropout * 4294967296.0 + 0.5);
   const float kept = (float)(1.0 / (1.0 - dropout));
   const int units = final_units(at->network);
-  for (int lane = 0; lane < BARCAST_TILE; lane++) {
-    const uint32_t sequence = (uint32_t)(goal->first_sequence + at->first + lane);
-    for (int unit = 0; unit < units; unit += 4) {
-      uint32_t words[4] = {sequence, (uint32_t)unit / 4, 0, 0x64726f70u};
-      philox(goal->dropout_seed, goal->step, words);
-      for (int u = 0; u < least(4, units - unit); u++)
-        mask[(unit + u) * BARCAST_TILE + lane] = words[u] < threshold ? 0.0f : kept;
+  const uint32_t first = (uint32_t)(goal->first_sequence + at->first);
+  for (int unit = 0; unit < units; unit += 4) {
+    uint32_t words[4][BARCAST_TILE];
+    for (int lane = 0; lane < BARCAST_TILE; lane++) {
+      words[0][lane] = first + (uint32_t)lane;
+      words[1][lane] = (uint32_t)unit / 4;
+      words[2][lane] = 0;
+      words[3][lane] = 0x64726f70u;
+    }
+    philox(goal->dropout_seed, goal->step, words);
+    for (int u = 0; u < least(4, units - unit); u++) {
+      for (int lane = 0; lane < BARCAST_TILE; lane++)
+        mask[(unit + u) * BARCAST_TILE + lane] = words[u][lane] < threshold ? 0.0f : kept;
     }
   }
 }

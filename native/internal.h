@@ -17,8 +17,8 @@
 #include "pool.h"
 #include "product.h"
 
-/* Time steps whose weight gradient is taken at once. */
-enum { GRADIENT_STEPS = 2 };
+/* Time steps whose weight gradient is taken at once, so that its sums are loaded and stored less often. */
+enum { GRADIENT_STEPS = 4 };
 
 #define FIXED_POINT 1099511627776.0 /* 2^40, GRADIENT_SCALE of kernel.ts */
 #define FIXED_LIMIT 4194304.0       /* 2^22, GRADIENT_LIMIT of kernel.ts */

@@ -48,26 +48,37 @@ typedef struct {
  */
 INLINE void activate(const step *s, float *sums, int first, int units, const int lanes) {
   float *gates = s->gates ? s->gates + 4 * first * lanes : sums;
-  for (int u = 0; u < units; u++) {
-    for (int n = 0; n < lanes; n += VW) {
-      const int i = 4 * u * lanes + n, f = i + lanes, g = f + lanes, o = g + lanes;
-      store(gates + i, sigmoid(load(sums + i)));
-      store(gates + f, sigmoid(load(sums + f)));
-      store(gates + g, hyperbolic_tangent(load(sums + g)));
-      store(gates + o, sigmoid(load(sums + o)));
+  const int abreast = lanes / VW < ABREAST ? lanes / VW : ABREAST;
+  for (int row = 0; row < 4 * units; row++) {
+    for (int n = row * lanes; n < (row + 1) * lanes; n += abreast * VW) {
+      vector x[ABREAST];
+#pragma GCC unroll 4
+      for (int i = 0; i < abreast; i++) x[i] = load(sums + n + i * VW);
+      if (row % 4 == 2) hyperbolic_tangents(abreast, x);
+      else sigmoids(abreast, x);
+#pragma GCC unroll 4
+      for (int i = 0; i < abreast; i++) store(gates + n + i * VW, x[i]);
     }
   }
   for (int u = 0; u < units; u++) {
-    for (int n = 0; n < lanes; n += VW) {
-      const float *gate = gates + 4 * u * lanes + n;
-      const int place = (first + u) * lanes + n;
-      vector c = multiply_add(load(gate + lanes), load(s->cell + place), load(gate) * load(gate + 2 * lanes));
-      vector tanh_c = hyperbolic_tangent(c);
-      vector h = load(gate + 3 * lanes) * tanh_c;
-      store(s->cell_next + place, c);
-      store(s->hidden_next + place, h);
-      if (s->hidden_above) store(s->hidden_above + place, h);
-      if (s->cell_tanh) store(s->cell_tanh + place, tanh_c);
+    for (int n = 0; n < lanes; n += abreast * VW) {
+      vector tanh_c[ABREAST];
+#pragma GCC unroll 4
+      for (int i = 0; i < abreast; i++) {
+        const float *gate = gates + 4 * u * lanes + n + i * VW;
+        const int place = (first + u) * lanes + n + i * VW;
+        tanh_c[i] = multiply_add(load(gate + lanes), load(s->cell + place), load(gate) * load(gate + 2 * lanes));
+        store(s->cell_next + place, tanh_c[i]);
+      }
+      hyperbolic_tangents(abreast, tanh_c);
+#pragma GCC unroll 4
+      for (int i = 0; i < abreast; i++) {
+        const int place = (first + u) * lanes + n + i * VW;
+        vector h = load(gates + 4 * u * lanes + 3 * lanes + n + i * VW) * tanh_c[i];
+        store(s->hidden_next + place, h);
+        if (s->hidden_above) store(s->hidden_above + place, h);
+        if (s->cell_tanh) store(s->cell_tanh + place, tanh_c[i]);
+      }
     }
   }
 }

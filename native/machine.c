@@ -36,7 +36,9 @@ void barcast_apply(int32_t function, const float *input, float *output, int64_t 
     int64_t count = n - at < VW ? n - at : VW;
     memcpy(block, input + at, (size_t)count * sizeof(float));
     vector x = load(block);
-    store(block, function == 0 ? sigmoid(x) : hyperbolic_tangent(x));
+    if (function == 0) sigmoids(1, &x);
+    else hyperbolic_tangents(1, &x);
+    store(block, x);
     memcpy(output + at, block, (size_t)count * sizeof(float));
   }
 }
