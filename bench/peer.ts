@@ -16,7 +16,7 @@ export interface PeerAnswer {
 }
 
 /** Runs a peer's command, split at blanks. @throws BARCAST_E_USAGE when it fails or prints no such object */
-export async function askPeer(command: string): Promise<PeerAnswer> {
+async function askPeer(command: string): Promise<PeerAnswer> {
   const [program, ...args] = command.trim().split(/\s+/);
   try {
     const { stdout } = await promisify(execFile)(program, args, { maxBuffer: 2 ** 24 });
@@ -48,25 +48,27 @@ export interface PeerFigure {
   readonly best: number;
 }
 
+/** One answer of each command, one after another. */
+export async function askPeers(commands: readonly string[]): Promise<PeerAnswer[]> {
+  const answers: PeerAnswer[] = [];
+  for (const command of commands) answers.push(await askPeer(command));
+  return answers;
+}
+
 /**
- * Measures with every peer run once before and once after, so that a machine that slows down meanwhile favours nobody.
- * @param figureOf the figure to compare; peers without it are left out
+ * Peers asked once before our own measurement and once after, so that a machine that slows down meanwhile favours
+ * nobody. Those without the figure are left out.
  * @param better of two figures, the one that counts
  */
-export async function besidePeers<T>(
-  commands: readonly string[],
+export function peerFigures(
+  before: readonly PeerAnswer[],
+  after: readonly PeerAnswer[],
   figureOf: (answer: PeerAnswer) => number | null,
   better: (a: number, b: number) => number,
-  measure: () => Promise<T>,
-): Promise<{ ours: T; peers: PeerFigure[] }> {
-  const first: PeerAnswer[] = [];
-  for (const command of commands) first.push(await askPeer(command));
-  const ours = await measure();
-  const peers: PeerFigure[] = [];
-  for (const before of first) {
-    const runs = [figureOf(before), figureOf(await askPeer(before.command))].filter((figure) => figure !== null);
-    if (runs.length > 0)
-      peers.push({ name: before.name, command: before.command, runs, best: runs.reduce((a, b) => better(a, b)) });
-  }
-  return { ours, peers };
+): PeerFigure[] {
+  return before.flatMap((first, i) => {
+    const runs = [figureOf(first), figureOf(after[i])].filter((figure) => figure !== null);
+    if (runs.length === 0) return [];
+    return [{ name: first.name, command: first.command, runs, best: runs.reduce((a, b) => better(a, b)) }];
+  });
 }

@@ -1,7 +1,7 @@
 /** `barcast bench`: this machine's figures. Each checks the answer before it times it. */
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { benchInfer } from '../../bench/infer.ts';
-import { besidePeers } from '../../bench/peer.ts';
+import { askPeers, peerFigures } from '../../bench/peer.ts';
 import { benchTrain } from '../../bench/train.ts';
 import { type Kernel, measureFmaPeak } from '../kernel/index.ts';
 import { type ComputeOptions, withCompute, withKernel } from './compute.ts';
@@ -40,9 +40,10 @@ const train = withBench(command('train', 'training steps: sequences a second')).
 
 action<BenchCommand & { batch: number[] }>(train, (context, options) =>
   withKernel(options, context, async (kernel) => {
-    const measure = async () =>
-      benchTrain(kernel, { ...options, batches: options.batch, peakGflops: await peakOf(kernel) });
-    const { ours, peers } = await besidePeers(options.peer, (answer) => answer.sequencesPerSecond, Math.max, measure);
+    const before = await askPeers(options.peer);
+    const ours = await benchTrain(kernel, { ...options, batches: options.batch, peakGflops: await peakOf(kernel) });
+    const after = await askPeers(options.peer);
+    const peers = peerFigures(before, after, (answer) => answer.sequencesPerSecond, Math.max);
     const compared = peers.map((peer) => ({ ...peer, ratio: ours.sequencesPerSecond / peer.best }));
     const rate = (value: number) => `${value.toLocaleString('en-US').padStart(8)} sequences/s`;
     const lines = ours.batches.map(({ batch, sequencesPerSecond, gflops, step }) => {
@@ -68,8 +69,10 @@ const infer = withBench(command('infer', 'one inference of a market: millisecond
 
 action<BenchCommand & { symbols: number }>(infer, (context, options) =>
   withKernel(options, context, async (kernel) => {
-    const measure = async () => benchInfer(kernel, { ...options, peakGflops: await peakOf(kernel) });
-    const { ours, peers } = await besidePeers(options.peer, (answer) => answer.infer500Ms, Math.min, measure);
+    const before = await askPeers(options.peer);
+    const ours = await benchInfer(kernel, { ...options, peakGflops: await peakOf(kernel) });
+    const after = await askPeers(options.peer);
+    const peers = peerFigures(before, after, (answer) => answer.infer500Ms, Math.min);
     const compared = peers.map((peer) => ({ ...peer, ratio: peer.best / ours.p50Ms }));
     const { timing, windowsPerSecond, gflops, shareOfPeak } = ours;
     const text = [

@@ -4,7 +4,7 @@ import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { checkAgainstReference } from '../../bench/check.ts';
-import { besidePeers } from '../../bench/peer.ts';
+import { askPeers, peerFigures } from '../../bench/peer.ts';
 import { forwardFlops, standardShape } from '../../bench/standard-model.ts';
 import { time } from '../../bench/timing.ts';
 import { BarcastError, type ErrorCode } from '../../src/base/index.ts';
@@ -81,25 +81,16 @@ describe('a benchmark', () => {
         `#!/bin/sh\necho x >> ${folder.path}/runs\nn=$(wc -l < ${folder.path}/runs)\necho noise\necho "{\\"peer\\": \\"slow 1\\", \\"train_seq_per_s_b32\\": 7, \\"train_seq_per_s_b64\\": $((n * 10))}"\n`,
       );
       chmodSync(script, 0o755);
-      const figures = await besidePeers(
-        [script],
-        (peer) => peer.sequencesPerSecond,
-        Math.max,
-        async () => 'ours',
+      const [before, after] = [await askPeers([script]), await askPeers([script])];
+      assert.deepEqual(
+        peerFigures(before, after, (peer) => peer.sequencesPerSecond, Math.max),
+        [{ name: 'slow 1', command: script, runs: [10, 20], best: 20 }],
       );
-      assert.deepEqual(figures, {
-        ours: 'ours',
-        peers: [{ name: 'slow 1', command: script, runs: [10, 20], best: 20 }],
-      });
-      await assert.rejects(
-        besidePeers(
-          ['/nonexistent/peer'],
-          (peer) => peer.infer500Ms,
-          Math.min,
-          async () => 0,
-        ),
-        withCode('BARCAST_E_USAGE', /gave no figures/),
+      assert.deepEqual(
+        peerFigures(before, after, (peer) => peer.infer500Ms, Math.min),
+        [],
       );
+      await assert.rejects(askPeers(['/nonexistent/peer']), withCode('BARCAST_E_USAGE', /gave no figures/));
     } finally {
       folder.remove();
     }
