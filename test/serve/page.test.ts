@@ -158,20 +158,31 @@ describe('the page', { skip }, () => {
     });
   });
 
-  test('follows the newest bar for hours', async () => {
+  test('follows the newest bar of a thin symbol for hours', async () => {
     const state = filledState();
+    /** One minute in three trades; its forecast is for a minute that mostly does not, and has a place on the axis. */
+    const trade = (m: number) => {
+      state.acceptBars([bar('BRK-B', minute(m), 100 + Math.sin(m))]);
+      state.acceptForecasts([forecastOf('BRK-B', minute(m + 1), 100 + Math.sin(m), 0.001)]);
+    };
+    for (let m = 9; m < 150; m += 3) trade(m);
     await open(state, { path: '/#BRK-B' }, async (page) => {
-      await page.waitForFunction(forecastIsInView);
-      for (let m = 7; m < 200; m++) {
-        state.acceptBars([bar('BRK-B', minute(m), 100 + Math.sin(m))]);
-        state.acceptForecasts([forecastOf('BRK-B', minute(m + 1), 100 + Math.sin(m), 0.001)]);
-      }
-      // 12:50 in New York is the end of minute 199.
-      await becomes(page, '#forecast-line', /at 12:50 .* at 12:55/);
       const frames = () => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
-      await page.evaluate(frames);
-      await page.evaluate(frames);
-      assert.ok(await page.evaluate(forecastIsInView), 'the forecast has left the picture');
+      const inView = async () => {
+        for (let i = 0; i < 3; i++) await page.evaluate(frames);
+        await page.waitForFunction(forecastIsInView, undefined, { timeout: 10_000 });
+      };
+      await becomes(page, '#forecast-line', /at 11:58 .* at 12:03/);
+      await inView();
+      // Minutes that come one by one, then a burst of them.
+      for (let m = 150; m < 210; m += 3) {
+        trade(m);
+        await page.evaluate(frames);
+      }
+      await inView();
+      for (let m = 210; m < 330; m += 3) trade(m);
+      await becomes(page, '#forecast-line', /at 14:58 .* at 15:03/);
+      await inView();
     });
   });
 
