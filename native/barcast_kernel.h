@@ -117,7 +117,10 @@ BARCAST_API int32_t barcast_network_train(barcast_network *network, const barcas
 
 /* The rate of independent fused (baseline x86-64: separate) multiply-adds in registers, GFLOP/s over all threads. */
 BARCAST_API double barcast_measure_fma_peak(int32_t threads);
-/* The kernel's own sigmoid (0) or tanh (1) of n numbers, for tests of their error. */
+/*
+ * The kernel's own functions of n numbers, for tests of their error: sigmoid (0), and tanh (1) and sigmoid (2) as they
+ * are made together.
+ */
 BARCAST_API void barcast_apply(int32_t function, const float *input, float *output, int64_t n);
 
 #endif

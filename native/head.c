@@ -140,9 +140,10 @@ double head_gradient(const tile *at, const barcast_goal *goal, scratch *s) {
     }
     const size_t used = (size_t)layer->map.rows * BARCAST_TILE;
     memset(delta + used, 0, padded(layer->map.rows) * BARCAST_TILE * sizeof(float) - used * sizeof(float));
-    gather_columns(&layer->map, s->dense[d], 0, s->columns);
-    finish_columns(&layer->map, 1, s->columns);
-    add_gradient(&layer->map, delta, s->columns, 1, s->gradient + layer->map.gradient_at);
+    gradient_begin(&layer->map, 1, s);
+    gradient_gather(&layer->map, s->dense[d], 0, s);
+    gradient_add(&layer->map, delta, 1, s);
+    gradient_end(&layer->map, s);
     multiply(&layer->map.back[0], BARCAST_TILE, delta, NULL, d > 0 ? s->delta[turn ^ 1] : s->state_gradient);
   }
   if (masked) multiply_slab(s->state_gradient, s->state_gradient, s->mask, state);

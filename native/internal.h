@@ -27,6 +27,7 @@ enum { GRADIENT_STEPS = 4 };
 typedef struct {
   int rows, depth;
   int columns;              /* of its gradient: depth inputs, the bias, padding to whole vectors */
+  int paneled, tail;        /* of its depth + 1 columns, those taken in panels and the few left over: see linear.c */
   int32_t *row_at;          /* [rows] */
   int32_t *column_at;       /* [depth + 1], the last one the bias's: parameter (r, c) is row_at[r] + column_at[c] */
   float *bias;              /* [rows padded to GROUP] */
@@ -64,6 +65,8 @@ typedef struct {
   float *delta[2];                     /* [most dense units padded, lanes] of a dense layer's outputs */
   float *outer;                        /* [GRADIENT_STEPS][most rows padded, lanes] output gradients for dW */
   float *columns;                      /* panels of [GRADIENT_STEPS * lanes, vectors] inputs for dW */
+  float *tail_columns;                 /* [GRADIENT_STEPS][tail, lanes] the inputs left over, as they lie */
+  float *tail_sums;                    /* [most rows padded, tail, VW] their share of dW, not yet summed over lanes */
   float *gradient;                     /* [gradient_length] one tile's */
   int64_t *sums;                       /* [gradient_length] over this worker's tiles, fixed point */
   int64_t loss;                        /* likewise */
@@ -101,9 +104,10 @@ scratch *worker_scratch(const barcast_network *network, int training, int worker
 /* linear.c */
 int64_t pack_items(const barcast_network *network);
 void pack_weights(barcast_network *network, int64_t item);
-void gather_columns(const linear *map, const float *slab, int step, float *columns);
-void finish_columns(const linear *map, int steps, float *columns);
-void add_gradient(const linear *map, const float *outer, const float *columns, int steps, float *gradient);
+void gradient_begin(const linear *map, int steps, scratch *s);
+void gradient_gather(const linear *map, const float *slab, int step, scratch *s);
+void gradient_add(const linear *map, const float *outer, int steps, scratch *s);
+void gradient_end(const linear *map, scratch *s);
 
 /* One tile of a call: sequences first to first + count - 1, lanes beyond count hold zeros. */
 typedef struct {

@@ -60,7 +60,7 @@ static void layer_backward(const barcast_network *network, scratch *s, int l) {
   for (int kept = 0; kept < GRADIENT_STEPS; kept++)
     memset(s->outer + kept * gates + (size_t)map->rows * BARCAST_TILE, 0,
            (gates - (size_t)map->rows * BARCAST_TILE) * sizeof(float));
-  finish_columns(map, least(steps, GRADIENT_STEPS), s->columns);
+  gradient_begin(map, least(steps, GRADIENT_STEPS), s);
   int kept = 0;
   for (int t = steps - 1; t >= 0; t--) {
     float *input = input_at(network, s, l, t, BARCAST_TILE);
@@ -75,15 +75,16 @@ static void layer_backward(const barcast_network *network, scratch *s, int l) {
         .outer = outer,
     };
     gate_gradients(&now, layer->units);
-    gather_columns(map, input, kept, s->columns);
+    gradient_gather(map, input, kept, s);
     if (t > 0) multiply(&map->back[0], BARCAST_TILE, outer, NULL, s->state_gradient);
     /* The layer below finds its gradient where its h was. */
     if (map->backs > 1) multiply(&map->back[1], BARCAST_TILE, outer, NULL, input + state);
     if (++kept == GRADIENT_STEPS || t == 0) {
-      add_gradient(map, s->outer, s->columns, kept, s->gradient + map->gradient_at);
+      gradient_add(map, s->outer, kept, s);
       kept = 0;
     }
   }
+  gradient_end(map, s);
 }
 
 void lstm_backward(const barcast_network *network, scratch *s) {

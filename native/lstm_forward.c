@@ -43,41 +43,53 @@ typedef struct {
 } step;
 
 /*
- * `units` units, `first` the first, from their sums [4 units, lanes] before the activation. Two passes, gates first and
- * then states, as a chain of dependent operations through both would leave the processor waiting.
+ * `units` units, `first` the first, from their sums [4 units, lanes] before the activation. Two passes, to the cell
+ * state and from it, as a chain of dependent operations through both would leave the processor waiting. Each shares a
+ * division between a sigmoid and a tanh.
  */
-INLINE void activate(const step *s, float *sums, int first, int units, const int lanes) {
-  float *gates = s->gates ? s->gates + 4 * first * lanes : sums;
-  const int abreast = lanes / VW < ABREAST ? lanes / VW : ABREAST;
-  for (int row = 0; row < 4 * units; row++) {
-    for (int n = row * lanes; n < (row + 1) * lanes; n += abreast * VW) {
-      vector x[ABREAST];
+INLINE void activate(const step *s, const float *sums, int first, int units, const int lanes) {
+  const int abreast = least(lanes / VW, ABREAST);
+  for (int u = 0; u < units; u++) {
+    for (int n = 0; n < lanes; n += abreast * VW) {
+      const float *from = sums + 4 * u * lanes + n;
+      float *keep = s->gates + 4 * (first + u) * lanes + n;
+      const int place = (first + u) * lanes + n;
+      vector i[ABREAST], f[ABREAST], g[ABREAST];
 #pragma GCC unroll 4
-      for (int i = 0; i < abreast; i++) x[i] = load(sums + n + i * VW);
-      if (row % 4 == 2) hyperbolic_tangents(abreast, x);
-      else sigmoids(abreast, x);
+      for (int v = 0; v < abreast; v++) {
+        i[v] = load(from + v * VW);
+        f[v] = load(from + lanes + v * VW);
+        g[v] = load(from + 2 * lanes + v * VW);
+      }
+      sigmoids_and_tangents(abreast, i, g);
+      sigmoids(abreast, f);
 #pragma GCC unroll 4
-      for (int i = 0; i < abreast; i++) store(gates + n + i * VW, x[i]);
+      for (int v = 0; v < abreast; v++) {
+        store(s->cell_next + place + v * VW, multiply_add(f[v], load(s->cell + place + v * VW), i[v] * g[v]));
+        if (!s->gates) continue;
+        store(keep + v * VW, i[v]);
+        store(keep + lanes + v * VW, f[v]);
+        store(keep + 2 * lanes + v * VW, g[v]);
+      }
     }
   }
   for (int u = 0; u < units; u++) {
     for (int n = 0; n < lanes; n += abreast * VW) {
-      vector tanh_c[ABREAST];
+      const int place = (first + u) * lanes + n;
+      vector o[ABREAST], c[ABREAST];
 #pragma GCC unroll 4
-      for (int i = 0; i < abreast; i++) {
-        const float *gate = gates + 4 * u * lanes + n + i * VW;
-        const int place = (first + u) * lanes + n + i * VW;
-        tanh_c[i] = multiply_add(load(gate + lanes), load(s->cell + place), load(gate) * load(gate + 2 * lanes));
-        store(s->cell_next + place, tanh_c[i]);
+      for (int v = 0; v < abreast; v++) {
+        o[v] = load(sums + (4 * u + 3) * lanes + n + v * VW);
+        c[v] = load(s->cell_next + place + v * VW);
       }
-      hyperbolic_tangents(abreast, tanh_c);
+      sigmoids_and_tangents(abreast, o, c);
 #pragma GCC unroll 4
-      for (int i = 0; i < abreast; i++) {
-        const int place = (first + u) * lanes + n + i * VW;
-        vector h = load(gates + 4 * u * lanes + 3 * lanes + n + i * VW) * tanh_c[i];
-        store(s->hidden_next + place, h);
-        if (s->hidden_above) store(s->hidden_above + place, h);
-        if (s->cell_tanh) store(s->cell_tanh + place, tanh_c[i]);
+      for (int v = 0; v < abreast; v++) {
+        store(s->hidden_next + place + v * VW, o[v] * c[v]);
+        if (s->hidden_above) store(s->hidden_above + place + v * VW, o[v] * c[v]);
+        if (!s->gates) continue;
+        store(s->cell_tanh + place + v * VW, c[v]);
+        store(s->gates + (4 * (first + u) + 3) * lanes + n + v * VW, o[v]);
       }
     }
   }
@@ -92,8 +104,8 @@ INLINE void lstm_step(const lstm_layer *layer, const step *s, const int lanes) {
     for (int group = 0; group < p->groups; group++) {
       const pack_part part = pack_group(p, block, group);
       float *sums = last == 0 ? group_sums : s->sums + (size_t)group * GROUP * lanes;
-      if (block == 0) multiply_group(&part, lanes, in, layer->gates.bias + group * GROUP, 0, sums);
-      else multiply_group(&part, lanes, in, NULL, 0, sums);
+      if (block == 0) multiply_group(&part, GROUP, lanes, in, layer->gates.bias + group * GROUP, 0, sums);
+      else multiply_group(&part, GROUP, lanes, in, NULL, 0, sums);
       if (block == last) activate(s, sums, group * GROUP / 4, least(GROUP, part.rows) / 4, lanes);
     }
   }

@@ -35,10 +35,10 @@ void barcast_apply(int32_t function, const float *input, float *output, int64_t 
     float block[VW] __attribute__((aligned(64))) = {0};
     int64_t count = n - at < VW ? n - at : VW;
     memcpy(block, input + at, (size_t)count * sizeof(float));
-    vector x = load(block);
+    vector x = load(block), y = x;
     if (function == 0) sigmoids(1, &x);
-    else hyperbolic_tangents(1, &x);
-    store(block, x);
+    else sigmoids_and_tangents(1, &y, &x);
+    store(block, function == 2 ? y : x);
     memcpy(output + at, block, (size_t)count * sizeof(float));
   }
 }

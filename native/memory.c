@@ -25,29 +25,38 @@ void *aligned_zeros(size_t bytes) {
 /* Inner dimensions beyond this are cut: this many rows of a tile take 33 KB, about a first-level cache. */
 enum { MOST_DEPTH = 264 };
 
-static int pack_build(pack *p, int rows, int depth, const int32_t *row_at, const int32_t *depth_at) {
+static int pack_build(pack *p, int rows, int height, int depth, const int32_t *row_at, const int32_t *depth_at) {
   p->rows = rows;
   p->depth = depth;
   p->row_at = row_at;
   p->depth_at = depth_at;
-  p->groups = (rows + GROUP - 1) / GROUP;
+  p->groups = (rows + height - 1) / height;
+  p->height = height;
+  p->part = least(ROWS, height);
   p->cuts = (depth + MOST_DEPTH - 1) / MOST_DEPTH;
   p->cut = (depth + p->cuts - 1) / p->cuts;
-  p->data = aligned_zeros(padded(rows) * (size_t)depth * sizeof(float));
+  p->data = aligned_zeros((size_t)p->groups * (size_t)height * (size_t)depth * sizeof(float));
   return p->data != NULL;
 }
 
-/* `back_split`: inputs of the first transposed pack; `back_all`: whether the rest get one too. */
-static int linear_build(barcast_network *network, linear *map, int back_split, int back_all) {
+/*
+ * `height`: rows of a group on the way forward; `back_split`: inputs of the first transposed pack; `back_all`: whether
+ * the rest get one too.
+ */
+static int linear_build(barcast_network *network, linear *map, int height, int back_split, int back_all) {
   map->columns = (map->depth + 1 + VW - 1) / VW * VW;
+  map->tail = (map->depth + 1) % VW;
+  if (map->tail > TAIL) map->tail = 0;
+  map->paneled = map->depth + 1 - map->tail;
   map->bias = aligned_zeros(padded(map->rows) * sizeof(float));
   map->gradient_at = network->gradient_length;
   network->gradient_length += padded(map->rows) * (size_t)map->columns;
-  if (!map->bias || !pack_build(&map->forward, map->rows, map->depth, map->row_at, map->column_at)) return 0;
-  if (!pack_build(&map->back[map->backs++], back_split, map->rows, map->column_at, map->row_at)) return 0;
-  if (!back_all || back_split == map->depth) return 1;
-  return pack_build(&map->back[map->backs++], map->depth - back_split, map->rows, map->column_at + back_split,
-                    map->row_at);
+  if (!map->bias || !pack_build(&map->forward, map->rows, height, map->depth, map->row_at, map->column_at)) return 0;
+  const int rest = map->depth - back_split;
+  if (!pack_build(&map->back[map->backs++], back_split, height_of(back_split), map->rows, map->column_at, map->row_at))
+    return 0;
+  if (!back_all || rest == 0) return 1;
+  return pack_build(&map->back[map->backs++], rest, height_of(rest), map->rows, map->column_at + back_split, map->row_at);
 }
 
 static int linear_tables(linear *map, int rows, int depth) {
@@ -71,7 +80,7 @@ static int lstm_build(barcast_network *network, int l, int inputs, int32_t *offs
   for (int i = 0; i < inputs; i++) map->column_at[units + i] = *offset + i * 4 * units;
   map->column_at[units + inputs] = bias;
   *offset = bias + 4 * units;
-  return linear_build(network, map, units, l > 0);
+  return linear_build(network, map, GROUP, units, l > 0);
 }
 
 static int dense_build(barcast_network *network, int d, int inputs, int32_t *offset) {
@@ -83,7 +92,7 @@ static int dense_build(barcast_network *network, int d, int inputs, int32_t *off
   for (int u = 0; u < units; u++) map->row_at[u] = u;
   for (int i = 0; i <= inputs; i++) map->column_at[i] = *offset + i * units;
   *offset += (inputs + 1) * units;
-  return linear_build(network, map, inputs, 0);
+  return linear_build(network, map, height_of(units), inputs, 0);
 }
 
 /* Fills a zeroed network for a checked shape, without weights. Answers 0 when there is no memory. */
@@ -188,6 +197,8 @@ static void scratch_lay_out(const barcast_network *network, int training, scratc
   for (int i = 0; i < 2; i++) s->delta[i] = take_slabs(a, 1, most_rows);
   s->outer = take_slabs(a, GRADIENT_STEPS, most_rows);
   s->columns = take_slabs(a, GRADIENT_STEPS, most_columns);
+  s->tail_columns = take_slabs(a, GRADIENT_STEPS, TAIL);
+  s->tail_sums = take(a, most_rows * TAIL * VW * sizeof(float));
   s->gradient = take(a, network->gradient_length * sizeof(float));
   s->sums = take(a, network->gradient_length * sizeof(int64_t));
 }

@@ -6,7 +6,7 @@
  * and rounds twice.
  *
  * Errors of the functions, held by test/kernel/native-functions.test.ts over numbers of every size: sigmoid at most
- * 5 ulp where its result is a normal number, tanh at most 6 (the largest seen in any build: 3.3 and 4.9).
+ * 5 ulp, down to the number it is held at, and tanh at most 6 (the largest seen in any build: 3.5 and 4.9).
  */
 #ifndef BARCAST_VECTOR_H
 #define BARCAST_VECTOR_H
@@ -82,13 +82,13 @@ enum { ABREAST = 4 };
 #define EACH(i) _Pragma("GCC unroll 4") for (int i = 0; i < count; i++)
 
 /*
- * 1 / (1 + e^-x). e^-x = 2^n e^f with |f| <= ln(2) / 2 (Cody & Waite 1980), e^f by a minimax polynomial of degree 5
- * (our own fit, relative error 1.1e-7). Held at |x| <= 87, where e^87 is still finite.
+ * 1 + e^-x, x held at |x| <= limit. e^-x = 2^n e^f with |f| <= ln(2) / 2 (Cody & Waite 1980), e^f by a minimax
+ * polynomial of degree 5 (our own fit, relative error 1.1e-7).
  */
-INLINE void sigmoids(const int count, vector *x) {
+INLINE void one_plus_exponentials(const int count, const float limit, vector *x) {
   const vector shifter = splat(12582912.0f); /* 1.5 * 2^23: adding it rounds to a whole number in the low bits */
   vector shifted[ABREAST], f[ABREAST], p[ABREAST];
-  EACH(i) x[i] = clamp(x[i], -87.0f, 87.0f);
+  EACH(i) x[i] = clamp(x[i], -limit, limit);
   EACH(i) shifted[i] = multiply_add(x[i], splat(-1.44269504f), shifter);
   EACH(i) p[i] = shifted[i] - shifter;
   /* -f = x + n ln 2, ln 2 in two parts; the polynomial's odd coefficients turn the sign */
@@ -99,13 +99,12 @@ INLINE void sigmoids(const int count, vector *x) {
   EACH(i) p[i] = multiply_add(p[i], f[i], splat(0.499992311000824f));
   EACH(i) p[i] = multiply_add(p[i], f[i], splat(-1.0f));
   EACH(i) p[i] = multiply_add(p[i], f[i], splat(1.0f));
-  EACH(i) p[i] = (vector)((vector_int)p[i] + ((vector_int)shifted[i] << 23));
-  EACH(i) x[i] = splat(1.0f) / (p[i] + splat(1.0f));
+  EACH(i) x[i] = (vector)((vector_int)p[i] + ((vector_int)shifted[i] << 23)) + splat(1.0f);
 }
 
 /* tanh(x) = x P(x^2) / Q(x^2), a minimax fit of our own on |x| <= 9.02 (relative error 2.1e-8); beyond, it is +-1. */
-INLINE void hyperbolic_tangents(const int count, vector *x) {
-  vector s[ABREAST], p[ABREAST], q[ABREAST];
+INLINE void tanh_parts(const int count, vector *x, vector *q) {
+  vector s[ABREAST], p[ABREAST];
   EACH(i) x[i] = clamp(x[i], -9.01f, 9.01f);
   EACH(i) s[i] = x[i] * x[i];
   EACH(i) p[i] = multiply_add(splat(1.3319073843831575e-08f), s[i], splat(2.0583482182701118e-05f));
@@ -116,7 +115,26 @@ INLINE void hyperbolic_tangents(const int count, vector *x) {
   EACH(i) q[i] = multiply_add(q[i], s[i], splat(0.4671303331851959f));
   EACH(i) p[i] = multiply_add(p[i], s[i], splat(1.0f));
   EACH(i) q[i] = multiply_add(q[i], s[i], splat(1.0f));
-  EACH(i) x[i] = x[i] * p[i] / q[i];
+  EACH(i) x[i] = x[i] * p[i];
+}
+
+/* 1 / (1 + e^-x), held at |x| <= 87, where e^87 is still finite. */
+INLINE void sigmoids(const int count, vector *x) {
+  one_plus_exponentials(count, 87.0f, x);
+  EACH(i) x[i] = splat(1.0f) / x[i];
+}
+
+/*
+ * s to sigmoid(s) and t to tanh(t) with one division for both, as the divider is what they would wait for:
+ * 1 / d = q / (d q). The sigmoid is held at |s| <= 80, so that the product stays finite.
+ */
+INLINE void sigmoids_and_tangents(const int count, vector *s, vector *t) {
+  vector q[ABREAST], r[ABREAST];
+  one_plus_exponentials(count, 80.0f, s);
+  tanh_parts(count, t, q);
+  EACH(i) r[i] = splat(1.0f) / (s[i] * q[i]);
+  EACH(i) t[i] = t[i] * (s[i] * r[i]);
+  EACH(i) s[i] = q[i] * r[i];
 }
 
 /* Four lanes, for transposing in blocks of 4 x 4 at every width. */
