@@ -40,7 +40,7 @@ typedef enum { BARCAST_LINEAR = 0, BARCAST_RELU = 1 } barcast_activation;
 typedef enum { BARCAST_MSE = 0, BARCAST_HUBER = 1, BARCAST_PINBALL = 2 } barcast_loss_kind;
 
 /* The instruction sets there are builds for, worst first. */
-typedef enum { BARCAST_BASELINE = 0, BARCAST_AVX2 = 1, BARCAST_AVX512 = 2 } barcast_instruction_set;
+typedef enum { BARCAST_BASELINE = 0, BARCAST_AVX2 = 1, BARCAST_AVX512 = 2, BARCAST_AVX512_AMX = 3 } barcast_instruction_set;
 
 typedef struct {
   double dropout;               /* 0 to less than 1 */
@@ -85,7 +85,10 @@ BARCAST_API int32_t barcast_abi(void);
 BARCAST_API int32_t barcast_built_for(void);
 BARCAST_API int32_t barcast_machine_runs(void);
 
-/* A pool of `threads` threads, the caller's included (1 to BARCAST_MAX_THREADS); NULL when there is no memory. */
+/*
+ * A pool of `threads` threads, the caller's included (1 to BARCAST_MAX_THREADS); NULL when there is no memory or the
+ * machine does not run this build.
+ */
 BARCAST_API barcast_kernel *barcast_kernel_create(int32_t threads);
 /* After its networks are destroyed. */
 BARCAST_API void barcast_kernel_destroy(barcast_kernel *kernel);

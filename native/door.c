@@ -10,7 +10,7 @@
 int32_t barcast_abi(void) { return BARCAST_ABI; }
 
 barcast_kernel *barcast_kernel_create(int32_t threads) {
-  if (threads < 1 || threads > BARCAST_MAX_THREADS) return NULL;
+  if (threads < 1 || threads > BARCAST_MAX_THREADS || barcast_machine_runs() < barcast_built_for()) return NULL;
   barcast_kernel *kernel = malloc(sizeof *kernel);
   if (!kernel) return NULL;
   kernel->pool = pool_create(threads);
@@ -175,11 +175,10 @@ static void infer_tile(void *context, int worker, int64_t item) {
     atomic_store(&c->status, BARCAST_MEMORY);
     return;
   }
-  if (!(lanes == VW ? lstm_forward_narrow(&at, s) : lstm_forward(&at, s))) {
-    atomic_store(&c->status, BARCAST_NOT_FINITE);
-    return;
-  }
-  head_outputs(&at, s, lanes, c->outputs);
+  tiles_begin();
+  if (lanes == VW ? lstm_forward_narrow(&at, s) : lstm_forward(&at, s)) head_outputs(&at, s, lanes, c->outputs);
+  else atomic_store(&c->status, BARCAST_NOT_FINITE);
+  tiles_end();
 }
 
 int32_t barcast_network_forward(barcast_network *network, const barcast_windows *windows, float *outputs) {
@@ -231,6 +230,15 @@ static int add_fixed_point(const barcast_network *network, scratch *s, double lo
   return 1;
 }
 
+/* Adds one tile's gradient and loss to the worker's sums. */
+static barcast_status add_tile(const tile *at, const barcast_goal *goal, scratch *s) {
+  if (!lstm_forward(at, s)) return BARCAST_NOT_FINITE;
+  memset(s->gradient, 0, at->network->gradient_length * sizeof(float));
+  double loss = head_gradient(at, goal, s);
+  lstm_backward(at->network, s);
+  return add_fixed_point(at->network, s, loss) ? BARCAST_OK : BARCAST_DIVERGED;
+}
+
 static void gradient_tile(void *context, int worker, int64_t item) {
   call *c = context;
   if (atomic_load_explicit(&c->status, memory_order_relaxed) != BARCAST_OK) return;
@@ -241,14 +249,10 @@ static void gradient_tile(void *context, int worker, int64_t item) {
     atomic_store(&c->status, BARCAST_MEMORY);
     return;
   }
-  if (!lstm_forward(&at, s)) {
-    atomic_store(&c->status, BARCAST_NOT_FINITE);
-    return;
-  }
-  memset(s->gradient, 0, c->network->gradient_length * sizeof(float));
-  double loss = head_gradient(&at, c->goal, s);
-  lstm_backward(c->network, s);
-  if (!add_fixed_point(c->network, s, loss)) atomic_store(&c->status, BARCAST_DIVERGED);
+  tiles_begin();
+  const barcast_status status = add_tile(&at, c->goal, s);
+  tiles_end();
+  if (status != BARCAST_OK) atomic_store(&c->status, status);
 }
 
 static void add_sums(const linear *map, const int64_t *from, int64_t *sums) {

@@ -16,6 +16,7 @@
 #include "barcast_kernel.h"
 #include "pool.h"
 #include "product.h"
+#include "tiles.h"
 
 /* Time steps whose weight gradient is taken at once, so that its sums are loaded and stored less often. */
 enum { GRADIENT_STEPS = 4 };
@@ -40,6 +41,9 @@ typedef struct {
 typedef struct {
   linear gates;             /* inputs: the H hidden units, then the layer's I inputs */
   int units, inputs;
+#if defined(BARCAST_AMX)
+  tile_pack tiles;          /* in place of gates.forward and gates.bias */
+#endif
 } lstm_layer;
 
 typedef struct {
@@ -59,6 +63,7 @@ typedef struct {
   float *gates[BARCAST_MAX_LSTM];      /* [T][4H padded, lanes] activated gates; inference: one slab of scratch */
   float *cell_tanh[BARCAST_MAX_LSTM];  /* [T][H, lanes] tanh(c) after the step; training only */
   float *dense[BARCAST_MAX_DENSE + 1]; /* [units padded, lanes]: the masked final h, then each dense layer's outputs */
+  char *split;                         /* a step's inputs split for tiles */
   float *mask;                         /* [H, lanes] dropout multipliers */
   float *state_gradient;               /* [H padded, lanes] of h, going back in time */
   float *cell_gradient;                /* [H, lanes] of c */

@@ -29,6 +29,28 @@ static void pack_bias(linear *map, const float *weights) {
   for (int r = 0; r < map->rows; r++) map->bias[r] = weights[map->row_at[r] + map->column_at[map->depth]];
 }
 
+#if defined(BARCAST_AMX)
+
+/* Two tiles of rows, and their bias. */
+static void pack_tiles(const lstm_layer *layer, const float *weights, int group) {
+  const linear *map = &layer->gates;
+  const tile_pack *p = &layer->tiles;
+  for (int r = group * TILE_GROUP; r < least((group + 1) * TILE_GROUP, map->rows); r++) {
+    const float *row = weights + map->row_at[r];
+    char *to = p->data + (size_t)(r / TILE_ROWS) * (size_t)p->blocks * BLOCK_BYTES + r % TILE_ROWS * 64;
+    for (int block = 0; block < p->blocks; block++, to += BLOCK_BYTES) {
+      float pairs[2][VW] __attribute__((aligned(64))) = {0};
+      const int first = block * 2 * BLOCK_PAIRS;
+      for (int k = first; k < least(first + 2 * BLOCK_PAIRS, map->depth); k++)
+        pairs[k % 2][(k - first) / 2] = row[map->column_at[k]];
+      split_pairs(load(pairs[0]), load(pairs[1]), to);
+    }
+    store(p->bias + r * VW, splat(row[map->column_at[map->depth]]));
+  }
+}
+
+#endif
+
 INLINE linear *linear_of(barcast_network *network, int index) {
   return index < network->lstm_count ? &network->lstm[index].gates : &network->dense[index - network->lstm_count].map;
 }
@@ -41,6 +63,9 @@ int64_t pack_items(const barcast_network *network) {
     items += map->forward.groups;
     for (int b = 0; b < map->backs; b++) items += map->back[b].groups;
   }
+#if defined(BARCAST_AMX)
+  for (int l = 0; l < network->lstm_count; l++) items += network->lstm[l].tiles.groups;
+#endif
   return items;
 }
 
@@ -58,6 +83,15 @@ void pack_weights(barcast_network *network, int64_t item) {
       item -= p->groups;
     }
   }
+#if defined(BARCAST_AMX)
+  for (int l = 0; l < network->lstm_count; l++) {
+    if (item < network->lstm[l].tiles.groups) {
+      pack_tiles(&network->lstm[l], weights, (int)item);
+      return;
+    }
+    item -= network->lstm[l].tiles.groups;
+  }
+#endif
   for (int i = 0; i < maps; i++) pack_bias(linear_of(network, i), weights);
 }
 

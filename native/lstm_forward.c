@@ -39,20 +39,21 @@ typedef struct {
   float *hidden_next;       /* [H, lanes] */
   float *hidden_above;      /* [H, lanes] the next layer's inputs, or NULL */
   float *cell_tanh, *gates; /* [H, lanes] and [4H padded, lanes] to keep for the way back, or NULL */
-  float *sums;              /* [4H padded, lanes] sums before the activation; only for an inner dimension in blocks */
+  float *sums;              /* [4H padded, lanes] sums before the activation; vectors, inner dimension in blocks */
+  char *split;              /* the input split for tiles */
 } step;
 
 /*
  * `units` units, `first` the first, from their sums [4 units, lanes] before the activation. Two passes, to the cell
  * state and from it, as a chain of dependent operations through both would leave the processor waiting. Each shares a
- * division between a sigmoid and a tanh.
+ * division between a sigmoid and a tanh. With tiles, the next units' sums are made meanwhile: `beside`.
  */
-INLINE void activate(const step *s, const float *sums, int first, int units, const int lanes) {
+INLINE void activate(const step *s, const float *sums, int first, int units, const int lanes, tile_product *beside) {
   const int abreast = least(lanes / VW, ABREAST);
+  const int terms = product_terms(beside, 2 * units * lanes / VW / abreast);
   for (int u = 0; u < units; u++) {
     for (int n = 0; n < lanes; n += abreast * VW) {
       const float *from = sums + 4 * u * lanes + n;
-      float *keep = s->gates + 4 * (first + u) * lanes + n;
       const int place = (first + u) * lanes + n;
       vector i[ABREAST], f[ABREAST], g[ABREAST];
 #pragma GCC unroll 4
@@ -67,10 +68,12 @@ INLINE void activate(const step *s, const float *sums, int first, int units, con
       for (int v = 0; v < abreast; v++) {
         store(s->cell_next + place + v * VW, multiply_add(f[v], load(s->cell + place + v * VW), i[v] * g[v]));
         if (!s->gates) continue;
+        float *keep = s->gates + 4 * (first + u) * lanes + n;
         store(keep + v * VW, i[v]);
         store(keep + lanes + v * VW, f[v]);
         store(keep + 2 * lanes + v * VW, g[v]);
       }
+      product_steps(beside, terms, lanes / VW);
     }
   }
   for (int u = 0; u < units; u++) {
@@ -91,9 +94,29 @@ INLINE void activate(const step *s, const float *sums, int first, int units, con
         store(s->cell_tanh + place + v * VW, c[v]);
         store(s->gates + (4 * (first + u) + 3) * lanes + n + v * VW, o[v]);
       }
+      product_steps(beside, terms, lanes / VW);
     }
   }
 }
+
+#if defined(BARCAST_AMX)
+
+INLINE void lstm_step(const lstm_layer *layer, const step *s, const int lanes) {
+  const tile_pack *p = &layer->tiles;
+  float sums[2][TILE_GROUP * BARCAST_TILE] __attribute__((aligned(64)));
+  split_slab(s->input, layer->gates.depth, lanes, s->split);
+  tile_product product = product_begin(p, 0, lanes, s->split);
+  product_end(&product, lanes, sums[0]);
+  for (int group = 0; group < p->groups; group++) {
+    const int more = group + 1 < p->groups;
+    const int first = group * TILE_GROUP / 4;
+    if (more) product = product_begin(p, group + 1, lanes, s->split);
+    activate(s, sums[group % 2], first, least(TILE_GROUP / 4, layer->units - first), lanes, &product);
+    if (more) product_end(&product, lanes, sums[(group + 1) % 2]);
+  }
+}
+
+#else
 
 INLINE void lstm_step(const lstm_layer *layer, const step *s, const int lanes) {
   const pack *p = &layer->gates.forward;
@@ -106,10 +129,12 @@ INLINE void lstm_step(const lstm_layer *layer, const step *s, const int lanes) {
       float *sums = last == 0 ? group_sums : s->sums + (size_t)group * GROUP * lanes;
       if (block == 0) multiply_group(&part, GROUP, lanes, in, layer->gates.bias + group * GROUP, 0, sums);
       else multiply_group(&part, GROUP, lanes, in, NULL, 0, sums);
-      if (block == last) activate(s, sums, group * GROUP / 4, least(GROUP, part.rows) / 4, lanes);
+      if (block == last) activate(s, sums, group * GROUP / 4, least(GROUP, part.rows) / 4, lanes, NULL);
     }
   }
 }
+
+#endif
 
 INLINE int forward(const tile *at, scratch *s, const int lanes) {
   const barcast_network *network = at->network;
@@ -132,6 +157,7 @@ INLINE int forward(const tile *at, scratch *s, const int lanes) {
           .cell_next = cell_at(network, s, l, t + 1, lanes),
           .hidden_next = input_at(network, s, l, t + 1, lanes),
           .sums = s->gates[l],
+          .split = s->split,
       };
       if (l + 1 < network->lstm_count)
         now.hidden_above = input_at(network, s, l + 1, t, lanes) + network->lstm[l + 1].units * lanes;

@@ -1,14 +1,25 @@
 /* What this build is, what the machine can run, how fast its multiply-adds are, and the functions for tests. */
+#if defined(__linux__)
+#define _GNU_SOURCE
+#endif
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <time.h>
 
+#if defined(__linux__) && defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #include "barcast_kernel.h"
 #include "vector.h"
 
 int32_t barcast_built_for(void) {
-#if defined(__AVX512F__)
+#if defined(BARCAST_AMX)
+  return BARCAST_AVX512_AMX;
+#elif defined(__AVX512F__)
   return BARCAST_AVX512;
 #elif defined(__AVX2__)
   return BARCAST_AVX2;
@@ -17,6 +28,20 @@ int32_t barcast_built_for(void) {
 #endif
 }
 
+#if defined(__x86_64__)
+/* Tile registers with bfloat16 products, which Linux gives to a process that asks for them. */
+static int has_tiles(void) {
+#if defined(__linux__) && defined(SYS_arch_prctl)
+  enum { ASK_FOR_STATE = 0x1023, TILE_DATA = 18, BF16_TILES = 1 << 22, TILES = 1 << 24 };
+  unsigned a, b, c, d;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & BF16_TILES) == 0 || (d & TILES) == 0) return 0;
+  return syscall(SYS_arch_prctl, ASK_FOR_STATE, TILE_DATA) == 0;
+#else
+  return 0;
+#endif
+}
+#endif
+
 int32_t barcast_machine_runs(void) {
 #if defined(__x86_64__)
   /* These ask the processor and whether the system saves the registers. */
@@ -24,7 +49,7 @@ int32_t barcast_machine_runs(void) {
   int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   int avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw");
-  if (avx2 && avx512) return BARCAST_AVX512;
+  if (avx2 && avx512) return has_tiles() ? BARCAST_AVX512_AMX : BARCAST_AVX512;
   if (avx2) return BARCAST_AVX2;
 #endif
   return BARCAST_BASELINE;

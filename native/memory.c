@@ -40,8 +40,8 @@ static int pack_build(pack *p, int rows, int height, int depth, const int32_t *r
 }
 
 /*
- * `height`: rows of a group on the way forward; `back_split`: inputs of the first transposed pack; `back_all`: whether
- * the rest get one too.
+ * `height`: rows of a group on the way forward, 0 when vectors do not go it; `back_split`: inputs of the first
+ * transposed pack; `back_all`: whether the rest get one too.
  */
 static int linear_build(barcast_network *network, linear *map, int height, int back_split, int back_all) {
   map->columns = (map->depth + 1 + VW - 1) / VW * VW;
@@ -51,7 +51,8 @@ static int linear_build(barcast_network *network, linear *map, int height, int b
   map->bias = aligned_zeros(padded(map->rows) * sizeof(float));
   map->gradient_at = network->gradient_length;
   network->gradient_length += padded(map->rows) * (size_t)map->columns;
-  if (!map->bias || !pack_build(&map->forward, map->rows, height, map->depth, map->row_at, map->column_at)) return 0;
+  if (!map->bias || (height > 0 && !pack_build(&map->forward, map->rows, height, map->depth, map->row_at, map->column_at)))
+    return 0;
   const int rest = map->depth - back_split;
   if (!pack_build(&map->back[map->backs++], back_split, height_of(back_split), map->rows, map->column_at, map->row_at))
     return 0;
@@ -80,7 +81,16 @@ static int lstm_build(barcast_network *network, int l, int inputs, int32_t *offs
   for (int i = 0; i < inputs; i++) map->column_at[units + i] = *offset + i * 4 * units;
   map->column_at[units + inputs] = bias;
   *offset = bias + 4 * units;
+#if defined(BARCAST_AMX)
+  tile_pack *tiles = &layer->tiles;
+  tiles->groups = (map->rows + TILE_GROUP - 1) / TILE_GROUP;
+  tiles->blocks = blocks_of(map->depth);
+  tiles->data = aligned_zeros(tile_pack_bytes(tiles));
+  tiles->bias = aligned_zeros((size_t)tiles->groups * TILE_GROUP * VW * sizeof(float));
+  return tiles->data && tiles->bias && linear_build(network, map, 0, units, l > 0);
+#else
   return linear_build(network, map, GROUP, units, l > 0);
+#endif
 }
 
 static int dense_build(barcast_network *network, int d, int inputs, int32_t *offset) {
@@ -134,7 +144,13 @@ static void linear_free(linear *map) {
 }
 
 void network_free(barcast_network *network) {
-  for (int l = 0; l < network->lstm_count; l++) linear_free(&network->lstm[l].gates);
+  for (int l = 0; l < network->lstm_count; l++) {
+    linear_free(&network->lstm[l].gates);
+#if defined(BARCAST_AMX)
+    free(network->lstm[l].tiles.data);
+    free(network->lstm[l].tiles.bias);
+#endif
+  }
   for (int d = 0; d < network->dense_count; d++) linear_free(&network->dense[d].map);
   for (int i = 0; i < 2; i++) {
     moments *state = i ? &network->next : &network->now;
@@ -183,6 +199,13 @@ static void scratch_lay_out(const barcast_network *network, int training, scratc
     if ((size_t)layer->gates.columns > most_columns) most_columns = (size_t)layer->gates.columns;
     if (last > most_units) most_units = last;
   }
+#if defined(BARCAST_AMX)
+  int most_depth = 0;
+  for (int l = 0; l < network->lstm_count; l++) {
+    if (network->lstm[l].gates.depth > most_depth) most_depth = network->lstm[l].gates.depth;
+  }
+  s->split = take(a, split_bytes(most_depth));
+#endif
   s->dense[0] = take_slabs(a, 1, last);
   for (int d = 0; d < network->dense_count; d++) {
     const linear *map = &network->dense[d].map;

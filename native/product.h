@@ -130,7 +130,7 @@ INLINE void multiply_block(const pack_part *w, const int parts, const int part, 
 /* One group of output rows: out [height, lanes] (padding rows may stay unwritten). See multiply_block. */
 INLINE void multiply_group(const pack_part *w, const int height, const int lanes, const float *in, const float *bias,
                            const int fresh, float *out) {
-  if (height < GROUP || ROWS == GROUP || lanes == VW) {
+  if (height < GROUP || (int)ROWS == GROUP || lanes == VW) {
     const int part = least(ROWS, height);
     for (int n = 0; n < lanes; n += VECTORS * VW)
       multiply_block(w, height / part, part, least(VECTORS, lanes / VW), lanes, in + n, bias, fresh, out + n);
@@ -161,7 +161,7 @@ INLINE void multiply_groups(const pack *p, const int height, const int lanes, co
 /* The heights there is code for; a group of fewer rows is padded to the next. */
 INLINE int height_of(int rows) {
   const int groups = (rows + GROUP - 1) / GROUP, even = (rows + groups - 1) / groups;
-  return ROWS < GROUP ? GROUP : even <= 4 ? 4 : even <= 8 ? 8 : even;
+  return (int)ROWS < GROUP ? GROUP : even <= 4 ? 4 : even <= 8 ? 8 : even;
 }
 
 /* All of a product: out [rows padded to GROUP, lanes] = bias + W in [depth, lanes]. */

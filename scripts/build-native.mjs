@@ -30,7 +30,12 @@ const avx512 = [...avx2, '-mavx512f', '-mavx512dq', '-mavx512vl', '-mavx512bw', 
  * @type {Record<string, Record<string, string[]>>}
  */
 export const instructionSets = {
-  x64: { baseline: ['-DVW=4'], avx2: ['-DVW=8', ...avx2], avx512: ['-DVW=16', ...avx512] },
+  x64: {
+    baseline: ['-DVW=4'],
+    avx2: ['-DVW=8', ...avx2],
+    avx512: ['-DVW=16', ...avx512],
+    amx: ['-DVW=16', '-DBARCAST_AMX', ...avx512, '-mamx-tile', '-mamx-bf16'],
+  },
   arm64: { baseline: ['-DVW=4'] },
 };
 

@@ -10,7 +10,7 @@ import koffi from 'koffi';
 import { BarcastError } from '../base/index.ts';
 
 /** The instruction sets there are builds for, worst first; the index is that of the C header. */
-export const INSTRUCTION_SETS = ['baseline', 'avx2', 'avx512'] as const;
+export const INSTRUCTION_SETS = ['baseline', 'avx2', 'avx512', 'amx'] as const;
 export type InstructionSet = (typeof INSTRUCTION_SETS)[number];
 
 /** Where `scripts/build-native.mjs` puts its builds. */

@@ -16,6 +16,7 @@ const DESCRIPTIONS: Record<InstructionSet, string> = {
   baseline: process.arch === 'arm64' ? 'C, NEON' : 'C, SSE2',
   avx2: 'C, AVX2 and FMA',
   avx512: 'C, AVX-512',
+  amx: 'C, AVX-512 and AMX',
 };
 
 export interface NativeOptions {
