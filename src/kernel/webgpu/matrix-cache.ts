@@ -1,0 +1,37 @@
+/**
+ * Whether the feature matrix on the device is still the one that a call brings. A training gives the same matrix every
+ * step, a live forecaster writes into its own between calls: the same array is taken for the same matrix only as far
+ * as a copy kept here has the same bits in every window of the call.
+ */
+import type { Windows } from '../kernel.ts';
+
+export class MatrixCache {
+  #matrix: Float32Array | undefined;
+  #copy: Buffer | undefined;
+
+  /** The device's copy is gone. */
+  forget(): void {
+    this.#matrix = undefined;
+    this.#copy = undefined;
+  }
+
+  /**
+   * True when the matrix must be uploaded; the cache then takes it as uploaded.
+   * @param numbers of one window
+   */
+  changed({ matrix, starts }: Windows, numbers: number, features: number): boolean {
+    const bytes = Buffer.from(matrix.buffer, matrix.byteOffset, matrix.byteLength);
+    const copy = this.#copy;
+    if (this.#matrix === matrix && copy !== undefined) {
+      const same = starts.every((start) => {
+        const from = 4 * start * features;
+        const to = from + 4 * numbers;
+        return bytes.compare(copy, from, to, from, to) === 0;
+      });
+      if (same) return false;
+    }
+    this.#matrix = matrix;
+    this.#copy = Buffer.from(bytes);
+    return true;
+  }
+}
