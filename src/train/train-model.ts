@@ -25,6 +25,7 @@ import {
 import { calibrate } from './calibrate.ts';
 import { CheckpointFile } from './checkpoint.ts';
 import { runTraining, type TrainingResult } from './loop.ts';
+import { shardInMemory } from './shards.ts';
 
 export interface TrainOptions {
   readonly bars: MarketBars;
@@ -101,9 +102,11 @@ export async function trainModel(options: TrainOptions): Promise<TrainAnswer> {
   const run = {
     kernel,
     shape: recipe.network,
-    windows: scaled,
-    targets,
-    ...split,
+    shards: shardInMemory({ windows: scaled, targets, training: split.training }),
+    validation: {
+      windows: selectWindows(scaled, split.validation),
+      targets: Float32Array.from(split.validation, (window) => targets[window]),
+    },
     settings,
     seed,
     fingerprint,
