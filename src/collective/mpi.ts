@@ -16,7 +16,7 @@ import { gatherTexts } from './messages.ts';
 import { loadMpi, type MpiLibrary } from './mpi-library.ts';
 
 /** Values a message holds; longer arrays take several. */
-const MESSAGE = 1 << 20;
+const MESSAGE = 1 << 17;
 const TIGHT_MS = 5;
 const TURNS_MS = 50;
 const PAUSE_MS = 1;
