@@ -18,6 +18,7 @@ interface TrainCommand extends ComputeOptions, RangeOptions, SymbolOptions {
   readonly epochs?: number;
   readonly batch?: number;
   readonly accumulate?: number;
+  readonly patience?: number;
   readonly learningRate?: number;
   readonly scaling: 'none' | 'linear' | 'sqrt';
   readonly warmup?: number;
@@ -48,6 +49,11 @@ const train = withSymbols(withRange(withCompute(command('train', 'train a model 
   .addOption(new Option('--epochs <n>', 'passes over the training windows').argParser(wholeNumber(1, 10_000)))
   .addOption(new Option('--batch <n>', 'sequences a step, all ranks together').argParser(wholeNumber(1, 1_000_000)))
   .addOption(new Option('--accumulate <n>', 'batches added up before an update').argParser(wholeNumber(1, 10_000)))
+  .addOption(
+    new Option('--patience <epochs>', 'epochs without a better one before it stops; 0 for never').argParser(
+      wholeNumber(0),
+    ),
+  )
   .addOption(new Option('--learning-rate <x>', "the optimiser's peak step").argParser(positiveNumber))
   .addOption(
     new Option('--scaling <rule>', "how the learning rate grows with the batch, from the recipe's own batch")
@@ -92,8 +98,20 @@ async function trainHere(
   takeSignal: () => AbortSignal,
 ): Promise<TrainAnswer> {
   const recipe = recipeOf(options.recipe);
-  const { epochs, batch, accumulate, learningRate, scaling, warmup, weightDecay, seed, name, resume, workers } =
-    options;
+  const {
+    epochs,
+    batch,
+    accumulate,
+    patience,
+    learningRate,
+    scaling,
+    warmup,
+    weightDecay,
+    seed,
+    name,
+    resume,
+    workers,
+  } = options;
   const bars = await readBars(context.data, options);
   const asThreads = options.collective === 'threads';
   return withKernel(asThreads ? { ...options, workers: 1 } : options, context, (kernel) => {
@@ -110,6 +128,7 @@ async function trainHere(
         epochs,
         batch,
         accumulate,
+        patience,
         learningRate,
         warmupEpochs: warmup,
         scaling: scaling === 'none' ? undefined : { rule: scaling, referenceBatch: recipe.training.batch },

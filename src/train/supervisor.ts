@@ -26,7 +26,8 @@ const SILENCE_MS = 5000;
 const START_MS = 60_000;
 /** Time for ranks to stop by themselves, and for mpirun to clear up. */
 const STOP_MS = 30_000;
-const CLEAR_UP_MS = 2000;
+const CLEAR_UP_MS = 1500;
+const DRAIN_MS = 300;
 const PROBE_MS = 3000;
 /** Starts in a row without one step forward, and time without any host, after which it gives up. */
 const MOST_VAIN_STARTS = 5;
@@ -151,6 +152,8 @@ class Start {
     });
     const ended = new Promise<Error | number | null>((resolve) => {
       mpirun.once('error', resolve);
+      // A daemon on a host that is cut off may hold the pipes open for long after mpirun's end.
+      mpirun.once('exit', (status) => void sleep(DRAIN_MS).then(() => resolve(status)));
       mpirun.once('close', resolve);
     });
     const watch = setInterval(() => this.#watch(), 250);
@@ -159,6 +162,7 @@ class Start {
       return this.#ending(await ended);
     } finally {
       this.#ended = true;
+      for (const pipe of [mpirun.stdin, mpirun.stdout, mpirun.stderr]) pipe?.destroy();
       clearInterval(watch);
       clearInterval(probe);
     }
@@ -189,7 +193,7 @@ class Start {
   #watch(): void {
     const now = performance.now();
     const { signal, silenceMs = SILENCE_MS, startMs = START_MS } = this.#job;
-    if (signal?.aborted) this.#askToStop();
+    if (signal?.aborted && this.#lost === undefined) this.#askToStop();
     if (this.#askedToStop > 0 && now - this.#askedToStop > STOP_MS) this.#end();
     if (this.#lost !== undefined) return;
     const silent = this.#places
@@ -222,7 +226,17 @@ class Start {
 
   #end(): void {
     this.#mpirun.kill('SIGTERM');
-    setTimeout(() => this.#ended || this.#mpirun.kill('SIGKILL'), CLEAR_UP_MS).unref();
+    setTimeout(() => this.#kill(), CLEAR_UP_MS).unref();
+  }
+
+  /** Mpirun and what it started on this host, remote shells among it. */
+  #kill(): void {
+    if (this.#ended || this.#mpirun.pid === undefined) return;
+    try {
+      process.kill(-this.#mpirun.pid, 'SIGKILL');
+    } catch {
+      // It has just gone.
+    }
   }
 
   #ending(status: Error | number | null): Ending {

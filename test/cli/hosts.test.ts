@@ -9,41 +9,32 @@ import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type EpochMs, Random } from '../../src/base/index.ts';
 import { type Exchange, startExchange } from '../../src/sources/index.ts';
+import { processesOf, ranksOf } from './processes.ts';
 import { answer, type Running, refused, start, temporaryFolder } from './support.ts';
 
 const SYMBOLS = ['SPY', 'AAPL', 'KO', 'XOM'];
 const KILLS = Number(process.env.BARCAST_TEST_KILLS ?? 3);
-const TRAIN = ['train', '--seed', '3', '--name', 'm', '--batch', '64', '--epochs', '40', '--checkpoint-every', '0.25'];
+const TRAIN = [
+  'train',
+  '--seed',
+  '3',
+  '--patience',
+  '0',
+  '--name',
+  'm',
+  '--batch',
+  '64',
+  '--epochs',
+  '20',
+  '--checkpoint-every',
+  '0.25',
+];
 
 interface Trained {
   readonly weightsHash: string;
   readonly ranks: number;
   readonly sequences: number;
 }
-
-/** Processes whose environment or words hold a text: ranks of a test's own job, and nobody else's. */
-function processesWith(text: string): number[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .filter((pid) => {
-      try {
-        return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').includes(text);
-      } catch {
-        return false;
-      }
-    })
-    .map(Number);
-}
-
-/** The ranks of a job: processes of this program with that models folder which mpirun started. */
-const ranksOf = (models: string) =>
-  processesWith(`--models ${models}`).filter((pid) => {
-    try {
-      return readFileSync(`/proc/${pid}/environ`, 'utf8').includes('OMPI_COMM_WORLD_RANK=');
-    } catch {
-      return false;
-    }
-  });
 
 describe('a training over ranks', { skip: process.platform === 'linux' ? false : 'it reads /proc' }, () => {
   const folder = temporaryFolder();
@@ -70,7 +61,19 @@ describe('a training over ranks', { skip: process.platform === 'linux' ? false :
     assert.deepEqual([threads.ranks, threads.weightsHash], [2, whole.weightsHash]);
     const reference = (workers: string) =>
       answer<Trained>(
-        [...TRAIN, '--epochs', '1', '--models', `reference-${workers}`, '--kernel', 'reference', '--workers', workers],
+        [
+          ...TRAIN,
+          '--epochs',
+          '1',
+          '--symbols',
+          'SPY',
+          '--models',
+          `reference-${workers}`,
+          '--kernel',
+          'reference',
+          '--workers',
+          workers,
+        ],
         folder.path,
       );
     const [one, two] = [await reference('1'), await reference('2')];
@@ -97,7 +100,7 @@ describe('a training over ranks', { skip: process.platform === 'linux' ? false :
       ended = await Promise.race([run.ended.then(() => true), sleep(300 + random.below(1200), false)]);
       const ranks = ranksOf('ranks');
       if (ended || ranks.length === 0) continue;
-      process.kill(ranks[random.below(ranks.length)], 'SIGKILL');
+      process.kill(ranks[random.below(ranks.length)].pid, 'SIGKILL');
       killed++;
     }
     const { status, stdout, stderr } = await run.ended;
@@ -121,7 +124,7 @@ describe('a training over ranks', { skip: process.platform === 'linux' ? false :
       const going = attempt === 0 ? run.printed(/^epoch 1: /m, 'stderr') : sleep(400 + random.below(1200));
       const ended = await Promise.race([run.ended.then(() => true), Promise.resolve(going).then(() => false)]);
       if (ended) break;
-      for (const pid of [run.child.pid!, ...processesWith('--models job')]) {
+      for (const pid of [run.child.pid!, ...processesOf('job')]) {
         try {
           process.kill(pid, 'SIGKILL');
         } catch {
@@ -130,7 +133,7 @@ describe('a training over ranks', { skip: process.platform === 'linux' ? false :
       }
       killed++;
       await run.ended;
-      while (processesWith('--models job').length > 0) await sleep(20);
+      while (processesOf('job').length > 0) await sleep(20);
     }
     t.diagnostic(`the job was killed ${killed} times`);
     assert.ok(killed > 0);
@@ -152,10 +155,10 @@ describe('a training over ranks', { skip: process.platform === 'linux' ? false :
     const before = readFileSync(join(kept, name));
     const resume = ['--models', 'stopped', '--resume'];
     await refused(
-      [...TRAIN, '--epochs', '41', ...resume],
+      [...TRAIN, '--epochs', '21', ...resume],
       folder.path,
       'BARCAST_E_CHECKPOINT',
-      /is of another one: its epochs is 40, not 41/,
+      /is of another one: its epochs is 20, not 21/,
     );
     assert.deepEqual(readFileSync(join(kept, name)), before);
     truncateSync(join(kept, name), before.length - 100);
