@@ -40,6 +40,11 @@ const AT_ONCE = 1e7;
 
 const LOSS_KINDS = { mse: 0, huber: 1, pinball: 2 } as const satisfies Record<Loss['kind'], number>;
 
+const OPTIMIZER_KINDS = { adam: 0, lamb: 1, lars: 2 } as const satisfies Record<
+  NonNullable<OptimizerSettings['kind']>,
+  number
+>;
+
 const padTo = (length: number, values: readonly number[]) => Array.from({ length }, (_, i) => values[i] ?? 0);
 
 /** Multiply-adds of one sequence's forward pass; a training step takes three times as many. */
@@ -258,6 +263,7 @@ const optimizerOf = (settings: OptimizerSettings) => ({
   epsilon: settings.epsilon,
   weight_decay: settings.weightDecay,
   clip_norm: settings.clipNorm,
+  kind: OPTIMIZER_KINDS[settings.kind ?? 'adam'],
 });
 
 function statusError(status: number): BarcastError {
