@@ -30,7 +30,7 @@ const CLEAR_UP_MS = 1500;
 const DRAIN_MS = 300;
 const PROBE_MS = 3000;
 /** Starts in a row without one step forward, and time without any host, after which it gives up. */
-const MOST_VAIN_STARTS = 5;
+const MOST_VAIN_STARTS = 8;
 const MOST_HOSTLESS_MS = 300_000;
 
 /** How one start of the job ended. */
