@@ -98,7 +98,10 @@ describe('a training over ranks', { skip: process.platform === 'linux' ? false :
     let killed = 0;
     for (let ended = false; killed < KILLS && !ended; ) {
       // Some way into the start: a job that is killed again and again before it gets any further gives up.
-      const going = run.printed(killed === 0 ? /^epoch 1: /m : new RegExp(`(?:died[^\\0]*){${killed}}resumed at`), 'stderr');
+      const going = run.printed(
+        killed === 0 ? /^epoch 1: /m : new RegExp(`(?:died[^\\0]*){${killed}}resumed at`),
+        'stderr',
+      );
       await Promise.race([run.ended, going]);
       ended = await Promise.race([run.ended.then(() => true), sleep(random.below(600), false)]);
       const ranks = ranksOf('ranks');

@@ -13,6 +13,7 @@ import {
   learningRateAt,
   runTraining,
   shardOrder,
+  type TrainingSettings,
   type TrainingShards,
 } from '../../src/train/index.ts';
 import { baseRun, data, settings } from './support.ts';
@@ -203,5 +204,51 @@ describe('the sampler and the schedule', () => {
     assert.ok(Math.abs(learningRateAt(settings, 50, 100) - 0.55 * peak) < 1e-12);
     assert.ok(Math.abs(learningRateAt(settings, 100, 100) - 0.1 * peak) < 1e-12);
     assert.equal(learningRateAt({ ...settings, schedule: 'constant' }, 50, 100), peak);
+  });
+
+  it('climbs to a rate that is scaled to the batch of an update', () => {
+    const rate = settings.optimizer.learningRate;
+    const large = { ...settings, schedule: 'constant' as const, batch: 128, accumulate: 4, warmupEpochs: 2 };
+    const linear = { ...large, scaling: { rule: 'linear' as const, referenceBatch: 32 } };
+    const at = (of: TrainingSettings, step: number) => learningRateAt(of, step, 100, 10) / rate;
+    const near = (found: number, wanted: number) =>
+      assert.ok(Math.abs(found - wanted) < 1e-12, `${found}, not ${wanted}`);
+    near(at(linear, 99), 16);
+    near(at({ ...large, scaling: { rule: 'sqrt', referenceBatch: 32 } }, 99), 4);
+    // 20 steps from the unscaled rate to the scaled one, or from 0.
+    near(at(linear, 0), 1 + 15 / 20);
+    near(at(linear, 9), 1 + 15 / 2);
+    near(at(linear, 19), 16);
+    near(at(large, 4), 5 / 20);
+    near(at(large, 20), 1);
+    // The cosine begins where the climb ends.
+    const cosine = { ...linear, schedule: 'cosine' as const };
+    near(at(cosine, 20), 16);
+    near(at(cosine, 60), 16 * 0.55);
+  });
+});
+
+describe('checkpoint files', () => {
+  it('have one name for each identity, and tell what differs from the one that is there', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'barcast-train-'));
+    try {
+      const [mine, other] = [
+        { seed: '1', bars: 'x' },
+        { bars: 'x', seed: '2' },
+      ];
+      assert.equal(CheckpointFile.of(folder, mine).path, CheckpointFile.of(folder, { bars: 'x', seed: '1' }).path);
+      const file = CheckpointFile.of(folder, other);
+      await assert.rejects(
+        runTraining({ ...baseRun(referenceKernel()), identity: other, checkpoint: file, ...stopAfter(2) }),
+        interrupted,
+      );
+      file.demand(other);
+      assert.throws(
+        () => CheckpointFile.of(folder, mine).demand(mine),
+        (error) => error instanceof BarcastError && /its seed is 2, not 1$/.test(error.message),
+      );
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 });
