@@ -83,6 +83,7 @@ export function speedupPlot(predictions: readonly Prediction[], title: string): 
   const end = 2 ** most;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="12">`,
+    `<title>${title}</title>`,
     `<rect width="${width}" height="${height}" fill="white"/>`,
     text([left, 22], title, 'font-size="14"'),
     ...ticks.map((tick) => text([x(tick), height - bottom + 18], String(tick), 'text-anchor="middle"')),

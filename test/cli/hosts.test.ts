@@ -165,7 +165,7 @@ describe('a training over ranks', { skip: process.platform === 'linux' ? false :
       [...TRAIN, '--epochs', '31', ...resume],
       folder.path,
       'BARCAST_E_CHECKPOINT',
-      /is of another one: its epochs is 30, not 31/,
+      /is of another one: its epochs is \d+, not 31/,
     );
     assert.deepEqual(readFileSync(join(kept, name)), before);
     truncateSync(join(kept, name), before.length - 100);
