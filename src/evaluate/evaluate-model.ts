@@ -4,7 +4,8 @@ import type { MarketBars } from '../bars/index.ts';
 import { BarcastError, epochMinute, epochMs, isoOfMinute, msToMinute } from '../base/index.ts';
 import { buildWindows, selectWindows, type WindowSet } from '../features/index.ts';
 import type { Model } from '../model/index.ts';
-import { type Evaluation, evaluateForecasts } from './evaluation.ts';
+import { type Evaluation, type EvaluationInput, evaluateForecasts } from './evaluation.ts';
+import { turnoverPerMinute } from './liquidity.ts';
 import type { ReturnsView } from './returns-view.ts';
 import { fitRidge, predictRidge } from './ridge.ts';
 
@@ -54,8 +55,20 @@ function outsideOf(windows: WindowSet, model: Model): Int32Array {
   return all.filter((i) => windows.asOf[i] + horizonMinutes <= span.from || windows.asOf[i] - windowLength >= span.to);
 }
 
-/** @throws BARCAST_E_TOO_FEW_WINDOWS when nothing is left to score on */
-export async function evaluateModel(options: EvaluateOptions): Promise<ModelEvaluation> {
+/** A model's forecasts of windows with known outcomes, and the ridge's: what an evaluation is made of. */
+export interface ScoredForecasts extends EvaluationInput {
+  readonly windows: WindowSet;
+  readonly low: Float64Array;
+  readonly high: Float64Array;
+  readonly liquidity: Float64Array;
+  readonly fittedWindowsLeftOut: number;
+}
+
+/**
+ * Forecasts every window of the bars that lies outside the span the model was fitted on.
+ * @throws BARCAST_E_TOO_FEW_WINDOWS when nothing is left to score on
+ */
+export async function forecastWindows(options: EvaluateOptions): Promise<ScoredForecasts> {
   const { model, bars, trainingBars } = options;
   const every = model.windows(bars, { requireTarget: true });
   const kept = outsideOf(every, model);
@@ -74,16 +87,25 @@ export async function evaluateModel(options: EvaluateOptions): Promise<ModelEval
   const predictions = await model.predict(windows);
   const price = (returns: Float64Array) => returns.map((value, i) => windows.lastClose[i] * Math.exp(value));
   const ridge = trainingBars ? fitOn(trainingBars, model) : null;
-  const evaluation = evaluateForecasts(
-    {
-      windows,
-      predictedReturn: predictions.predictedReturn,
-      low: price(predictions.low),
-      high: price(predictions.high),
-      ridgeReturn: ridge ? predictRidge(ridge, returnsOf(windows, model)) : null,
-    },
-    { horizonMinutes: model.horizonMinutes },
-  );
+  return {
+    windows,
+    predictedReturn: predictions.predictedReturn,
+    low: price(predictions.low),
+    high: price(predictions.high),
+    ridgeReturn: ridge ? predictRidge(ridge, returnsOf(windows, model)) : null,
+    liquidity: turnoverPerMinute(bars),
+    fittedWindowsLeftOut: every.starts.length - kept.length,
+  };
+}
+
+/** @throws BARCAST_E_TOO_FEW_WINDOWS when nothing is left to score on */
+export async function evaluateModel(options: EvaluateOptions): Promise<ModelEvaluation> {
+  return evaluationOf(options.model, await forecastWindows(options));
+}
+
+/** Scores what {@link forecastWindows} answered. */
+export function evaluationOf(model: Model, forecasts: ScoredForecasts): ModelEvaluation {
+  const { windows } = forecasts;
   const trained = new Set(model.description.provenance?.symbols ?? []);
   const { name, version, weightsHash, horizonMinutes } = model;
   return {
@@ -91,8 +113,8 @@ export async function evaluateModel(options: EvaluateOptions): Promise<ModelEval
     version,
     weightsHash,
     horizonMinutes,
-    ...evaluation,
-    fittedWindowsLeftOut: every.starts.length - kept.length,
+    ...evaluateForecasts(forecasts, { horizonMinutes }),
+    fittedWindowsLeftOut: forecasts.fittedWindowsLeftOut,
     unseenSymbols: windows.symbols.filter((symbol) => !trained.has(symbol)).length,
   };
 }
