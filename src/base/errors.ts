@@ -30,6 +30,7 @@ export const ERROR_CODES = {
   BARCAST_E_DIVERGED: [1, 'Training produced a loss, gradient or weight that is not finite.'],
   BARCAST_E_KERNEL_UNAVAILABLE: [1, 'The kernel asked for cannot run on this machine.'],
   BARCAST_E_TOO_FEW_WINDOWS: [1, 'The bars hold too few windows to train, calibrate or score on.'],
+  BARCAST_E_LEAKAGE: [1, 'An audit found that something made from the past depends on the future.'],
   BARCAST_E_CHECKPOINT: [1, 'A checkpoint is damaged or belongs to another training run.'],
   BARCAST_E_PORT_IN_USE: [1, 'The port to listen on is taken.'],
   BARCAST_E_TOKEN_REQUIRED: [2, 'Listening beyond this machine needs an access token.'],

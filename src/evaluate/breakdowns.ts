@@ -94,11 +94,12 @@ function fifthsOf(values: Float64Array) {
   };
 }
 
-/** `09:30`, `10:30` …: hours from the session's open, in New York's time. */
+/** The hour of the session in which a forecast was made: `09:30`, `10:30` … in New York's time. */
 export function hourOf(asOf: number): string {
   const session = sessionAt(epochMinute(asOf - 1));
   if (session === undefined) return 'outside the session';
-  const hour = Math.floor((asOf - 1 - session.open) / 60);
+  const last = Math.ceil((session.close - session.open) / 60) - 1;
+  const hour = Math.min(Math.floor((asOf - session.open) / 60), last);
   return `${String(9 + hour).padStart(2, '0')}:30`;
 }
 

@@ -1,4 +1,17 @@
 /** How good forecasts are: scores, baselines on the same windows, intervals, the verdict. Pure functions, no files. */
+
+export {
+  type AuditCheck,
+  type AuditCheckName,
+  type AuditOptions,
+  type AuditResult,
+  auditLeakage,
+  requireNoLeakage,
+} from './audit.ts';
+export { Backtest, type TradedForecast } from './backtest.ts';
+export { type BacktestOptions, backtestModel, type ModelBacktest } from './backtest-model.ts';
+export type { BacktestResult, EquityPoint, SessionResult, Sharpe } from './backtest-result.ts';
+export type { BacktestRules } from './backtest-rules.ts';
 export { type Bootstrap, type BootstrapOptions, chooseBlockMinutes } from './bootstrap.ts';
 export { type BreakdownInput, type Breakdowns, breakDown, type PartScore } from './breakdowns.ts';
 export {
@@ -18,9 +31,14 @@ export {
   type Verdict,
   verdictOf,
 } from './evaluation.ts';
+export { type Fold, type FoldPlan, planFolds } from './folds.ts';
 export type { CoefficientMean, MinuteCoefficients } from './information-coefficient.ts';
 export { type IntervalInput, type IntervalScore, scoreIntervals } from './intervals.ts';
+export { sessionsOf, sliceBars } from './market-slice.ts';
 export { renderScores } from './render.ts';
+export { renderBacktest, renderWalkForward } from './render-backtest.ts';
+export { composeReport, type ReportInput } from './report/compose.ts';
+export { type Block, type ReportDocument, renderHtml, renderMarkdown } from './report/document.ts';
 export { LAGS, type ReturnsView } from './returns-view.ts';
 export { fitRidge, predictRidge, type RidgeModel, type RidgeOptions, type RidgeTraining } from './ridge.ts';
 export {
@@ -31,3 +49,5 @@ export {
   type ScoreOptions,
   scoreForecasts,
 } from './scores.ts';
+export { LEAST_PAIRS, RollSpreads } from './spread.ts';
+export { type FoldResult, type WalkForwardOptions, type WalkForwardResult, walkForward } from './walk-forward.ts';
