@@ -115,6 +115,6 @@ export function evaluationOf(model: Model, forecasts: ScoredForecasts): ModelEva
     horizonMinutes,
     ...evaluateForecasts(forecasts, { horizonMinutes }),
     fittedWindowsLeftOut: forecasts.fittedWindowsLeftOut,
-    unseenSymbols: windows.symbols.filter((symbol) => !trained.has(symbol)).length,
+    unseenSymbols: [...new Set(windows.symbol)].filter((s) => !trained.has(windows.symbols[s])).length,
   };
 }

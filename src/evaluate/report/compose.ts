@@ -27,7 +27,8 @@ interface EpochLosses {
   readonly validationLoss: number;
 }
 
-const wholePercent = (value: number): string => `${(100 * value).toFixed(Math.abs(value) < 0.1 ? 1 : 0)}%`;
+/** As many decimals as it takes, at most two. */
+const wholePercent = (value: number): string => `${Number((100 * value).toFixed(2))}%`;
 const whole = (value: number): string => value.toLocaleString('en-US');
 const minuteText = (iso: string | null): string => (iso === null ? MISSING : iso.slice(0, 16).replace('T', ' '));
 
@@ -38,7 +39,7 @@ export function composeReport(input: ReportInput): ReportDocument {
     title: `${description.name}: what its forecasts are worth`,
     subtitle: `${whole(evaluation.windows)} forecasts of ${whole(evaluation.symbols)} symbols, ${evaluation.horizonMinutes} minutes ahead, ${span}; version ${description.version}; written ${minuteText(madeAt)} UTC`,
     blocks: [
-      ...verdict(evaluation),
+      ...verdict(evaluation, input.backtest),
       ...scores(evaluation),
       ...parts(evaluation),
       ...symbols(evaluation),
@@ -52,17 +53,21 @@ export function composeReport(input: ReportInput): ReportDocument {
   };
 }
 
-function verdict({ verdict: found, model, modelOverRidge, bootstrap, unseenSymbols }: ModelEvaluation): Block[] {
-  const scaled = `scaled skill ${percent(model.skillScaled)}, 95% interval ${range(model.skillScaledCi95)}`;
+function verdict(evaluation: ModelEvaluation, backtest: ModelBacktest | undefined): Block[] {
+  const { verdict: found, model, modelOverRidge, bootstrap, unseenSymbols } = evaluation;
+  const scaled = `Scaled skill ${percent(model.skillScaled)}, 95% interval ${range(model.skillScaledCi95)}`;
   const ridge = modelOverRidge
     ? ` Against the ridge: ${percent(modelOverRidge.skillScaled)} (${range(modelOverRidge.skillScaledCi95)}).`
+    : '';
+  const costs = backtest
+    ? ` Traded in the obvious way: ${percent(backtest.grossReturn)} before costs, ${percent(backtest.netReturn)} after.`
     : '';
   const unseen = unseenSymbols > 0 ? ` ${whole(unseenSymbols)} of the symbols were not trained on.` : '';
   return [
     {
       kind: 'verdict',
       text: `${found[0].toUpperCase()}${found.slice(1)}`,
-      detail: `${scaled}, from ${bootstrap.blocks} blocks of ${bootstrap.blockMinutes} minutes.${ridge}${unseen}`,
+      detail: `${scaled}, from ${bootstrap.blocks} blocks of ${bootstrap.blockMinutes} minutes.${ridge}${costs}${unseen}`,
       good: found === 'edge over persistence',
     },
     {
@@ -89,9 +94,9 @@ function scores({ model, persistence, ridge, zeroDrift, interval80 }: ModelEvalu
         row('RMSE over the range of closes', (s) => digits(s.rmseNormalized)),
         row('MAE, currency', (s) => digits(s.mae)),
         row('skill', (s) => percent(s.skill)),
-        row('95% interval', (s) => range(s.skillCi95)),
+        row('95% interval', (s) => (s === persistence ? MISSING : range(s.skillCi95))),
         row('skill, scaled', (s) => percent(s.skillScaled)),
-        row('95% interval', (s) => range(s.skillScaledCi95)),
+        row('95% interval', (s) => (s === persistence ? MISSING : range(s.skillScaledCi95))),
         row('directional accuracy', (s) => share(s.directionalAccuracy)),
         row('information coefficient', (s) => signed(s.informationCoefficient)),
         row('information coefficient, scaled', (s) => signed(s.informationCoefficientScaled)),

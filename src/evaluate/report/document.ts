@@ -28,7 +28,7 @@ p { margin: 8px 0; } .subtitle, .detail, figcaption { color: var(--muted); }
 figure { margin: 14px 0 22px; break-inside: avoid; } figure svg { width: 100%; height: auto; display: block; } figcaption { font-size: 13px; margin-bottom: 4px; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; margin: 10px 0; font-size: 13.5px; min-width: 60%; }
 th, td { padding: 4px 12px 4px 0; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; } th:first-child, td:first-child { text-align: left; } th { color: var(--muted); font-weight: 500; }
-td:first-child:last-child { white-space: normal; } tr { break-inside: avoid; }
+.pairs td { text-align: left; white-space: normal; overflow-wrap: anywhere; } .pairs td:first-child { color: var(--muted); white-space: nowrap; } tr { break-inside: avoid; }
 @media print { body { padding: 0; max-width: none; font-size: 12px; } h2 { margin-top: 20px; } }
 `;
 
@@ -66,7 +66,8 @@ function htmlOf(block: Block): string {
         row.map((cell) => `<${tag}>${escapeText(cell)}</${tag}>`).join('');
       const rows = block.rows.map((row) => `<tr>${cells('td', row)}</tr>`).join('\n');
       const headed = block.head.some((cell) => cell !== '') ? `<thead><tr>${cells('th', block.head)}</tr></thead>` : '';
-      return `<div class="wide"><table>${headed}<tbody>${rows}</tbody></table></div>`;
+      const pairs = headed === '' ? ' class="pairs"' : '';
+      return `<div class="wide"><table${pairs}>${headed}<tbody>${rows}</tbody></table></div>`;
     }
     case 'plot':
       return `<figure><figcaption>${escapeText(block.title)}</figcaption>${block.svg}</figure>`;

@@ -49,6 +49,8 @@ export interface CategoryChart {
 
 const WIDTH = 720;
 const HEIGHT = 260;
+/** Without a label under the axis. */
+const CATEGORY_HEIGHT = 238;
 const LEFT = 66;
 const RIGHT = 14;
 const TOP = 26;
@@ -115,8 +117,8 @@ function horizontalRules(y: Axis, scale: Scale): string {
     .join('');
 }
 
-function frame(title: string, yLabel: string, body: string): string {
-  return `<svg class="plot" viewBox="0 0 ${WIDTH} ${HEIGHT}" xmlns="http://www.w3.org/2000/svg" role="img" aria-label="${escapeText(title)}"><text x="0" y="13">${escapeText(yLabel)}</text>${body}</svg>`;
+function frame(title: string, yLabel: string, body: string, height = HEIGHT): string {
+  return `<svg class="plot" viewBox="0 0 ${WIDTH} ${height}" xmlns="http://www.w3.org/2000/svg" role="img" aria-label="${escapeText(title)}"><text x="0" y="13">${escapeText(yLabel)}</text>${body}</svg>`;
 }
 
 export function lineChart({ title, x, y, series, guide }: LineChart): string {
@@ -160,9 +162,9 @@ export function lineChart({ title, x, y, series, guide }: LineChart): string {
       }
     }
     parts.push(`<text x="${legend}" y="13" text-anchor="end">${escapeText(one.name)}</text>`);
-    legend -= 7 * one.name.length + 10;
-    parts.push(`<line class="line s${k % 3}" x1="${legend - 12}" x2="${legend + 2}" y1="9" y2="9"/>`);
-    legend -= 26;
+    legend -= 6.2 * one.name.length + 6;
+    parts.push(`<line class="line s${k % 3}" x1="${legend - 16}" x2="${legend}" y1="9" y2="9"/>`);
+    legend -= 32;
   }
   return frame(title, y.label, parts.join(''));
 }
@@ -196,7 +198,7 @@ export function categoryChart({ title, y, points, guide, band }: CategoryChart):
       parts.push(`<text x="${x}" y="${HEIGHT - BOTTOM + 16}" text-anchor="middle">${escapeText(label)}</text>`);
     }
   }
-  return frame(title, y.label, parts.join(''));
+  return frame(title, y.label, parts.join(''), CATEGORY_HEIGHT);
 }
 
 /** A plot as a file of its own. */
