@@ -1,23 +1,36 @@
 /** `barcast evaluate`: a model and the baselines on bars it was not fitted on. */
-import { type EpochMinute, epochMs, msToMinute } from '../base/index.ts';
-import { evaluateModel, renderScores } from '../evaluate/index.ts';
-import type { Model, Provenance } from '../model/index.ts';
-import { type ComputeOptions, withCompute, withModel } from './compute.ts';
-import { action, type Context, command, type Register } from './context.ts';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { Option } from 'commander';
+import { BarcastError, type EpochMinute, epochMs, msToMinute, parseDay } from '../base/index.ts';
+import { evaluateCloses, evaluateModel, readClosesTable, renderCloses, renderScores } from '../evaluate/index.ts';
+import { recipeOf } from '../features/index.ts';
+import { type Model, type Provenance, Registry } from '../model/index.ts';
+import { type ComputeOptions, withCompute, withKernel, withModel } from './compute.ts';
+import { type Answer, action, type Context, command, type Register, wholeNumber } from './context.ts';
 import {
   type MinuteRange,
   type RangeOptions,
   rangeOf,
   type SymbolOptions,
+  startOfDay,
   symbolsOf,
   withRange,
   withSymbols,
 } from './selection.ts';
 import { readBarsIfAny, readBarsWithin } from './store-bars.ts';
+import { barcastVersion } from './version.ts';
 
 const minuteOf = (iso: string): EpochMinute => msToMinute(epochMs(Date.parse(iso)));
 
-interface EvaluateCommand extends ComputeOptions, RangeOptions, SymbolOptions {}
+interface EvaluateCommand extends ComputeOptions, RangeOptions, SymbolOptions {
+  readonly closes?: string;
+  readonly recipe: string;
+  readonly horizon: number;
+  readonly firstDay: string;
+  readonly epochs?: number;
+  readonly seed: number;
+}
 
 /** The bars a model was fitted on, when the store still has them. */
 export async function fittedBars({ data, progress }: Context, provenance: Provenance | undefined) {
@@ -37,10 +50,54 @@ export function testRange(options: RangeOptions, model: Model): MinuteRange {
 
 const evaluate = withSymbols(
   withRange(withCompute(command('evaluate', 'score a model and the baselines on bars it was not fitted on'))),
-).argument('<model>', 'NAME, NAME@VERSION or a folder');
+)
+  .argument('[model]', 'NAME, NAME@VERSION or a folder')
+  .addOption(new Option('--closes <file>', 'instead: train and score a recipe on a table of closes without times'))
+  .addOption(
+    new Option('--recipe <recipe>', 'with --closes: how bars become windows')
+      .choices(['returns', 'cs205'])
+      .default('returns'),
+  )
+  .addOption(new Option('--horizon <n>', 'with --closes: minutes ahead').argParser(wholeNumber(1, 60)).default(5))
+  .addOption(new Option('--first-day <day>', 'with --closes: the day of the first row').default('2017-04-03'))
+  .addOption(
+    new Option('--epochs <n>', 'with --closes: passes over the training windows').argParser(wholeNumber(1, 10_000)),
+  )
+  .addOption(new Option('--seed <n>', 'with --closes').argParser(wholeNumber(0, 2 ** 48)).default(1));
 
-action<EvaluateCommand>(evaluate, (context, options, [reference]) =>
-  withModel(reference, options, context, async (model) => {
+/** Trains in a folder of its own, which is kept for as long as the training has not come to its end. */
+async function evaluateTable(context: Context, options: EvaluateCommand, path: string): Promise<Answer> {
+  const table = readClosesTable(path);
+  const registry = new Registry(join(context.models, '.closes'));
+  const found = await withKernel(options, context, (kernel) =>
+    evaluateCloses({
+      table,
+      from: startOfDay(parseDay(options.firstDay)),
+      recipe: recipeOf(options.recipe),
+      horizonMinutes: options.horizon,
+      kernel,
+      registry,
+      seed: options.seed,
+      overrides: { epochs: options.epochs },
+      version: barcastVersion,
+      progress: context.progress,
+      signal: context.takeSignal(),
+    }),
+  );
+  rmSync(registry.directory, { recursive: true, force: true });
+  return { json: found, text: renderCloses(found) };
+}
+
+action<EvaluateCommand>(evaluate, async (context, options, [reference]) => {
+  if ((reference === undefined) === (options.closes === undefined)) {
+    throw new BarcastError(
+      'BARCAST_E_USAGE',
+      'evaluate is about a model or about a table of closes',
+      'name a model, or a file with --closes',
+    );
+  }
+  if (options.closes !== undefined) return evaluateTable(context, options, options.closes);
+  return withModel(reference, options, context, async (model) => {
     const { provenance } = model.description;
     const bars = await readBarsWithin(context.data, symbolsOf(options), testRange(options, model));
     const evaluation = await evaluateModel({ model, bars, trainingBars: await fittedBars(context, provenance) });
@@ -50,7 +107,7 @@ action<EvaluateCommand>(evaluate, (context, options, [reference]) =>
       context.progress.say(`${windows} windows reach into the span the model was fitted on and are left out`);
     }
     return { json: evaluation, text: renderScores(evaluation) };
-  }),
-);
+  });
+});
 
 export const registerEvaluate: Register = (program) => program.addCommand(evaluate);

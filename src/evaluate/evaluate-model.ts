@@ -2,12 +2,12 @@
 
 import type { MarketBars } from '../bars/index.ts';
 import { BarcastError, epochMinute, epochMs, isoOfMinute, msToMinute } from '../base/index.ts';
-import { buildWindows, selectWindows, type WindowSet } from '../features/index.ts';
+import { buildWindows, type Recipe, selectWindows, type WindowSet } from '../features/index.ts';
 import type { Model } from '../model/index.ts';
 import { type Evaluation, type EvaluationInput, evaluateForecasts } from './evaluation.ts';
 import { turnoverPerMinute } from './liquidity.ts';
 import type { ReturnsView } from './returns-view.ts';
-import { fitRidge, predictRidge } from './ridge.ts';
+import { fitRidge, predictRidge, type RidgeModel } from './ridge.ts';
 
 export interface EvaluateOptions {
   readonly model: Model;
@@ -36,15 +36,20 @@ function fittedSpan(model: Model): { from: number; to: number } | undefined {
   return { from: minuteOf(provenance.from), to: minuteOf(provenance.to) };
 }
 
-function returnsOf(windows: WindowSet, model: Model): ReturnsView {
-  const { windowLength, features, oneMinuteReturns } = model.recipe;
+function returnsOf(windows: WindowSet, recipe: Recipe): ReturnsView {
+  const { windowLength, features, oneMinuteReturns } = recipe;
   return { matrix: windows.matrix, starts: windows.starts, windowLength, stride: features.length, ...oneMinuteReturns };
 }
 
-function fitOn(bars: MarketBars, model: Model) {
-  const windows = buildWindows(bars, model.recipe, { requireTarget: true });
-  return fitRidge({ ...windows, returns: returnsOf(windows, model) }, { horizonMinutes: model.recipe.horizonMinutes });
+/** The ridge baseline of a recipe's windows over some bars. @throws BARCAST_E_TOO_FEW_WINDOWS */
+export function fitRidgeOn(bars: MarketBars, recipe: Recipe): RidgeModel {
+  const windows = buildWindows(bars, recipe, { requireTarget: true });
+  return fitRidge({ ...windows, returns: returnsOf(windows, recipe) }, { horizonMinutes: recipe.horizonMinutes });
 }
+
+/** `[N]` the ridge's predicted log returns. */
+export const ridgeReturnsOf = (ridge: RidgeModel, windows: WindowSet, recipe: Recipe): Float64Array =>
+  predictRidge(ridge, returnsOf(windows, recipe));
 
 /** Windows whose rows and target lie wholly outside the fitted span. */
 function outsideOf(windows: WindowSet, model: Model): Int32Array {
@@ -86,13 +91,13 @@ export async function forecastWindows(options: EvaluateOptions): Promise<ScoredF
   const windows = selectWindows(every, kept);
   const predictions = await model.predict(windows);
   const price = (returns: Float64Array) => returns.map((value, i) => windows.lastClose[i] * Math.exp(value));
-  const ridge = trainingBars ? fitOn(trainingBars, model) : null;
+  const ridge = trainingBars ? fitRidgeOn(trainingBars, model.recipe) : null;
   return {
     windows,
     predictedReturn: predictions.predictedReturn,
     low: price(predictions.low),
     high: price(predictions.high),
-    ridgeReturn: ridge ? predictRidge(ridge, returnsOf(windows, model)) : null,
+    ridgeReturn: ridge ? ridgeReturnsOf(ridge, windows, model.recipe) : null,
     liquidity: turnoverPerMinute(bars),
     fittedWindowsLeftOut: every.starts.length - kept.length,
   };

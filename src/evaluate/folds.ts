@@ -83,11 +83,19 @@ export function planFolds(sessions: readonly Pick<Session, 'open' | 'close'>[], 
   return folds;
 }
 
-/** The minute before which all but the last `gap` session minutes lie; undefined when nothing is left. */
-function endOfTraining(sessions: readonly Pick<Session, 'open' | 'close'>[], gap: number): EpochMinute | undefined {
+/**
+ * The minute before which all but the last `gap` session minutes lie; undefined when nothing is left.
+ * @param end where the last session is cut; its close by default
+ */
+export function endOfTraining(
+  sessions: readonly Pick<Session, 'open' | 'close'>[],
+  gap: number,
+  end: number = Number.POSITIVE_INFINITY,
+): EpochMinute | undefined {
   let left = gap;
   for (let s = sessions.length - 1; s >= 0; s--) {
-    const { open, close } = sessions[s];
+    const { open } = sessions[s];
+    const close = Math.min(end, sessions[s].close);
     if (left < close - open) return (close - left) as EpochMinute;
     left -= close - open;
   }

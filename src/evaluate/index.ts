@@ -14,6 +14,8 @@ export type { BacktestResult, EquityPoint, SessionResult, Sharpe } from './backt
 export type { BacktestRules } from './backtest-rules.ts';
 export { type Bootstrap, type BootstrapOptions, chooseBlockMinutes } from './bootstrap.ts';
 export { type BreakdownInput, type Breakdowns, breakDown, type PartScore } from './breakdowns.ts';
+export { type ClosesTable, type RangeNormalized, readClosesTable } from './closes-table.ts';
+export { type ClosesEvaluation, type ClosesOptions, evaluateCloses } from './evaluate-closes.ts';
 export {
   type EvaluateOptions,
   evaluateModel,
@@ -37,6 +39,7 @@ export { type IntervalInput, type IntervalScore, scoreIntervals } from './interv
 export { sessionsOf, sliceBars } from './market-slice.ts';
 export { renderScores } from './render.ts';
 export { renderBacktest, renderWalkForward } from './render-backtest.ts';
+export { renderCloses } from './render-closes.ts';
 export { composeReport, type ReportInput } from './report/compose.ts';
 export { type Block, type ReportDocument, renderHtml, renderMarkdown } from './report/document.ts';
 export { LAGS, type ReturnsView } from './returns-view.ts';
