@@ -80,7 +80,7 @@ export function nightRatio({ closes, rows }: ClosesTable, minutes: Int32Array): 
 }
 
 /** Below this the rows cannot be sessions with nights between them. */
-const LEAST_NIGHT_RATIO = 3;
+const LEAST_NIGHT_RATIO = 6;
 
 /**
  * The table as bars: every price of a minute is its close, because nothing else is known, and no volume is given.
