@@ -106,7 +106,7 @@ action<EvaluateCommand>(evaluate, async (context, options, [reference]) => {
       const windows = left.toLocaleString('en-US');
       context.progress.say(`${windows} windows reach into the span the model was fitted on and are left out`);
     }
-    return { json: evaluation, text: renderScores(evaluation) };
+    return { json: evaluation, text: renderScores(evaluation, { parts: true }) };
   });
 });
 

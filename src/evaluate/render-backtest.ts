@@ -62,7 +62,7 @@ export function renderWalkForward(result: WalkForwardResult): string {
     '',
     `${result.foldsAbovePersistence} of ${result.folds.length} folds above persistence; all together:`,
     '',
-    renderScores(result.pooled),
+    renderScores(result.pooled, { parts: true }),
   ].join('\n');
 }
 

@@ -33,6 +33,6 @@ export function renderCloses(found: ClosesEvaluation): string {
     '',
     ...PUBLISHED.map(([who, what]) => `published, ${who}: ${what}`),
     '',
-    renderScores(found.evaluation),
+    renderScores(found.evaluation, { parts: true }),
   ].join('\n');
 }

@@ -19,8 +19,8 @@ const ROWS: readonly (readonly [label: string, cell: (score: Score) => string])[
   ['  by minute, ranks (t)', (s) => coefficient(s.informationCoefficientByMinute?.rank)],
 ];
 
-/** Several lines without colours; ends without a line break. */
-export function renderScores(evaluation: Evaluation): string {
+/** Several lines without colours; ends without a line break. @param options.parts the model's parts too */
+export function renderScores(evaluation: Evaluation, options: { readonly parts?: boolean } = {}): string {
   const { model, persistence, ridge, bootstrap, interval80, zeroDrift, breakdowns } = evaluation;
   const table = [['', 'model', 'persistence', 'ridge']];
   for (const [label, cell] of ROWS) {
@@ -29,12 +29,11 @@ export function renderScores(evaluation: Evaluation): string {
   const windows = `${evaluation.windows.toLocaleString('en-US')} windows of ${evaluation.symbols.toLocaleString('en-US')} symbols`;
   const when = evaluation.firstAsOf === null ? '' : `, ${evaluation.firstAsOf} to ${evaluation.lastAsOf}`;
   const lines = [`${windows}${when}`, '', ...align(table), ''];
-  for (const [title, parts] of [
-    ['hour', breakdowns.byHour],
-    ['liquidity', breakdowns.byLiquidity],
-    ['volatility', breakdowns.byVolatility],
-  ] as const) {
-    if (parts.length > 0) lines.push(...renderParts(title, parts), '');
+  const parts = { hour: breakdowns.byHour, liquidity: breakdowns.byLiquidity, volatility: breakdowns.byVolatility };
+  if (options.parts) {
+    for (const [title, found] of Object.entries(parts)) {
+      if (found.length > 0) lines.push(...renderParts(title, found), '');
+    }
   }
   if (interval80 !== null) {
     const wide = (score: typeof interval80) =>
