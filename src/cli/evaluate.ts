@@ -92,8 +92,8 @@ action<EvaluateCommand>(evaluate, async (context, options, [reference]) => {
   if ((reference === undefined) === (options.closes === undefined)) {
     throw new BarcastError(
       'BARCAST_E_USAGE',
-      'evaluate is about a model or about a table of closes',
-      'name a model, or a file with --closes',
+      reference === undefined ? "missing required argument 'model'" : 'a model and a table of closes are two questions',
+      'name a model, or a table of closes with --closes',
     );
   }
   if (options.closes !== undefined) return evaluateTable(context, options, options.closes);
