@@ -30,6 +30,7 @@ export interface BacktestResult {
   readonly sessions: number;
   /** Rounds of orders. */
   readonly rounds: number;
+  /** Given, those that close the session's positions among them: filled or dropped. */
   readonly orders: number;
   readonly fills: number;
   /** Orders dropped unfilled: no bar came before the next round. */

@@ -177,6 +177,7 @@ export class Backtest {
   /** Closes every position at its last close. */
   #flatten(): void {
     this.#drop();
+    this.#given += this.#positions.size;
     for (const [symbol, { units, lastPrice }] of [...this.#positions]) this.#trade(symbol, -units, lastPrice);
   }
 

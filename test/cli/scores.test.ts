@@ -63,6 +63,7 @@ describe('what a model is worth, from the command line', () => {
     assert.ok(found.fills > 100 && found.costs.spread > 0 && found.costs.fees > 0);
     assert.ok(Math.abs(found.grossReturn - found.netReturn - found.costs.spread - found.costs.fees) < 1e-9);
     assert.equal(found.equity.at(-1)!.net - 1, found.netReturn);
+    assert.ok(found.grossReturn > 0.01, `the planted pattern earns before costs: ${found.grossReturn}`);
     assert.ok(found.equity.every(({ time }) => Date.parse(time) % MS_PER_MINUTE === 0));
     const free = await answer<BacktestResult>(
       ['backtest', 'mine', ...days, '--top', '3', '--spread-bps', '0', '--fee-bps', '0'],

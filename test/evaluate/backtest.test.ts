@@ -128,6 +128,7 @@ test('the capital is that of a list of trades added up, whatever the market', ()
       found.equity.map(({ time }) => time),
       expected.marks.map(({ time }) => time),
     );
+    assert.equal(found.orders, found.fills + found.dropped);
     const last = expected.marks.at(-1)!;
     assert.ok(close(found.netReturn, last.net - 1, 1e-9), `seed ${seed}: ${found.netReturn}, ${last.net - 1}`);
     assert.ok(close(found.grossReturn, last.gross - 1, 1e-9));

@@ -29,6 +29,7 @@ figure { margin: 14px 0 22px; break-inside: avoid; } figure svg { width: 100%; h
 .wide { overflow-x: auto; } table { border-collapse: collapse; margin: 10px 0; font-size: 13.5px; min-width: 60%; }
 th, td { padding: 4px 12px 4px 0; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; } th:first-child, td:first-child { text-align: left; } th { color: var(--muted); font-weight: 500; }
 .pairs td { text-align: left; white-space: normal; overflow-wrap: anywhere; } .pairs td:first-child { color: var(--muted); white-space: nowrap; } tr { break-inside: avoid; }
+@media (max-width: 600px) { figure { overflow-x: auto; } figure svg { min-width: 600px; } }
 @media print { body { padding: 0; max-width: none; font-size: 12px; } h2 { margin-top: 20px; } }
 `;
 
