@@ -22,6 +22,7 @@ import {
 } from '../features/index.ts';
 import type { Model } from '../model/index.ts';
 import { sliceBars } from './market-slice.ts';
+import { fitScalerBefore, scaledWindows } from './recipe-windows.ts';
 
 export interface AuditOptions {
   readonly bars: MarketBars;
@@ -77,20 +78,17 @@ export async function auditLeakage(options: AuditOptions): Promise<AuditResult> 
     );
   }
   const tally = new Tally();
-  const scaler = model?.scaler ?? fitOnTraining(bars, recipe, Number.POSITIVE_INFINITY);
+  const scaler = model?.scaler ?? fitScalerBefore(bars, recipe, Number.POSITIVE_INFINITY);
   // Cuts lie in the later three quarters, so that there is a past to compare.
   const quarter = Math.floor(minutes.length / 4);
   const cuts = Array.from({ length: wantedCuts }, () => minutes[quarter + random.below(minutes.length - quarter)]);
-  const scaled = recipe.scale(windows, scaler);
+  const scaled = scaledWindows(bars, recipe, scaler, { requireTarget: false });
   for (const cut of cuts) {
     const keep = windowsBefore(windows, cut, random);
     const kept = selectWindows(scaled, keep);
     const predicted = model ? await model.predict(head(kept, FORECASTS)) : undefined;
     for (const future of ['changed', 'removed'] as const) {
-      const other = recipe.scale(
-        buildWindows(withFuture(bars, cut, future, random), recipe, { requireTarget: false }),
-        scaler,
-      );
+      const other = scaledWindows(withFuture(bars, cut, future, random), recipe, scaler, { requireTarget: false });
       const places = placesOf(kept, other);
       compareWindows(kept, other, places, recipe, cut, future, tally);
       if (model && predicted) {
@@ -252,19 +250,9 @@ function sameInputs(a: WindowSet, i: number, b: WindowSet, j: number, recipe: Re
   return true;
 }
 
-/** The scaler fitted on training windows alone: those whose targets lie before the cut. */
-function fitOnTraining(bars: MarketBars, recipe: Recipe, cut: number): FittedScaler {
-  const windows = buildWindows(bars, recipe, { requireTarget: true });
-  const training: number[] = [];
-  for (let i = 0; i < windows.asOf.length; i++) {
-    if (windows.asOf[i] + recipe.horizonMinutes <= cut) training.push(i);
-  }
-  return recipe.fit(selectWindows(windows, Int32Array.from(training)));
-}
-
 function checkScaler(bars: MarketBars, recipe: Recipe, cut: number, random: Random, tally: Tally): void {
-  const before = JSON.stringify(fitOnTraining(bars, recipe, cut));
-  const after = JSON.stringify(fitOnTraining(withFuture(bars, cut, 'changed', random), recipe, cut));
+  const before = JSON.stringify(fitScalerBefore(bars, recipe, cut));
+  const after = JSON.stringify(fitScalerBefore(withFuture(bars, cut, 'changed', random), recipe, cut));
   tally.add('scaler', before === after, () => {
     const when = isoOfMinute(epochMinute(cut));
     return `fitted on windows before ${when}, it changes with the bars after (${before} became ${after})`;
@@ -324,11 +312,11 @@ function checkSensitivity(
   random: Random,
   tally: Tally,
 ): void {
-  const windows = recipe.scale(buildWindows(bars, recipe, { requireTarget: false }), scaler);
+  const windows = scaledWindows(bars, recipe, scaler, { requireTarget: false });
   const at = Array.from(windows.asOf.keys()).filter((i) => windows.asOf[i] === asOf);
   const ending = selectWindows(windows, Int32Array.from(at));
   const changed = changeBars(bars, (minute) => minute === asOf - 1, random);
-  const other = recipe.scale(buildWindows(changed, recipe, { requireTarget: false }), scaler);
+  const other = scaledWindows(changed, recipe, scaler, { requireTarget: false });
   const places = placesOf(ending, other);
   for (let i = 0; i < places.length; i++) {
     const noticed = places[i] < 0 || !sameInputs(ending, i, other, places[i], recipe);

@@ -3,7 +3,7 @@
  * persistence and the ridge, and on the measure that publications use for such tables.
  */
 import { isoOfMinute, type Progress } from '../base/index.ts';
-import { buildWindows, type Recipe } from '../features/index.ts';
+import type { Recipe } from '../features/index.ts';
 import type { Kernel } from '../kernel/index.ts';
 import type { Registry } from '../model/index.ts';
 import { type TrainOptions, trainModel } from '../train/index.ts';
@@ -21,6 +21,7 @@ import { fitRidgeOn, ridgeReturnsOf } from './evaluate-model.ts';
 import { type Evaluation, evaluateForecasts } from './evaluation.ts';
 import { endOfTraining } from './folds.ts';
 import { sessionsOf, sliceBars } from './market-slice.ts';
+import { scaledWindows } from './recipe-windows.ts';
 import type { ScoredWindows } from './scores.ts';
 
 export interface ClosesOptions {
@@ -78,7 +79,7 @@ export async function evaluateCloses(options: ClosesOptions): Promise<ClosesEval
   const model = await registry.load(`${name}@${(await trainModel(trained)).version}`, kernel);
   try {
     const testBars = sliceBars(bars, testFrom, Number.POSITIVE_INFINITY);
-    const windows = recipe.scale(buildWindows(testBars, recipe, { requireTarget: true }), model.scaler);
+    const windows = scaledWindows(testBars, recipe, model.scaler, { requireTarget: true });
     const { predictedReturn, low, high } = await model.predict(windows);
     const price = (returns: Float64Array) => returns.map((value, i) => windows.lastClose[i] * Math.exp(value));
     const ridgeReturn = ridgeReturnsOf(fitRidgeOn(trainingBars, recipe), windows, recipe);

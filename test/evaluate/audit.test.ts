@@ -68,10 +68,11 @@ test('the reference project’s random split is found, and nothing else of it', 
 });
 
 test('a recipe that does not see its own last bar is found: the audit would compare nothing', async () => {
+  const F = sound.features.length;
   const blind: Recipe = {
     ...sound,
     row: { bar() {}, quiet() {} },
-    scale: (windows) => ({ ...windows, shift: new Float32Array(6), gain: new Float32Array(6).fill(1), scaleStride: 0 }),
+    scale: (windows) => ({ ...windows, shift: new Float32Array(F), gain: new Float32Array(F).fill(1), scaleStride: 0 }),
   };
   assert.deepEqual(await failures(blind), ['sensitivity']);
 });

@@ -414,6 +414,17 @@ function learning(description: ModelDescription): Block[] {
   ];
 }
 
+/** Its numbers by name, those of lists and parts too. */
+function calibrationText(fitted: object): string {
+  const numbersOf = (value: unknown): string[] => {
+    if (typeof value === 'number') return [digits(value, 3)];
+    return typeof value === 'object' && value !== null ? Object.values(value).flatMap(numbersOf) : [];
+  };
+  return Object.entries(fitted)
+    .map(([name, value]) => `${name} ${numbersOf(value).join(' ')}`)
+    .join(', ');
+}
+
 function provenance({ description, evaluation }: ReportInput): Block[] {
   const { recipe, shape, calibration: fitted, provenance: from, weightsHash } = description;
   const rows: [string, string][] = [
@@ -440,7 +451,7 @@ function provenance({ description, evaluation }: ReportInput): Block[] {
       ],
     );
   }
-  if (fitted) rows.push(['amplitude after calibration', digits(fitted.gain, 3)]);
+  if (fitted) rows.push(['calibration', calibrationText(fitted)]);
   rows.push(
     ['scored on', `${minuteText(evaluation.firstAsOf)} to ${minuteText(evaluation.lastAsOf)} UTC`],
     ['left out: windows in the fitted span', whole(evaluation.fittedWindowsLeftOut)],
