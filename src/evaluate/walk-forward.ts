@@ -10,7 +10,7 @@ import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { MarketBars } from '../bars/index.ts';
 import { isoOfMinute, type Progress, writeFileAtomic } from '../base/index.ts';
-import type { FittedScaler, Recipe } from '../features/index.ts';
+import type { Recipe } from '../features/index.ts';
 import type { Kernel } from '../kernel/index.ts';
 import type { Registry } from '../model/index.ts';
 import { type TrainOptions, trainModel } from '../train/index.ts';
@@ -43,7 +43,6 @@ export interface FoldResult {
   readonly testFrom: string;
   readonly testTo: string;
   readonly weightsHash: string;
-  readonly scaler: FittedScaler;
   readonly model: Score;
   readonly ridge: Score | null;
   readonly verdict: Verdict;
@@ -88,13 +87,12 @@ export async function walkForward(options: WalkForwardOptions): Promise<WalkForw
         testFrom: isoOfMinute(fold.testFrom),
         testTo: isoOfMinute(fold.testTo),
         weightsHash: model.weightsHash,
-        scaler: model.scaler,
         model: score,
         ridge:
           ridgeReturn && scoreForecasts({ ...forecasts.windows, predictedReturn: ridgeReturn }, { horizonMinutes }),
         verdict: verdictOf(score),
       });
-      parts.push(forecasts);
+      parts.push(withoutInputs(forecasts));
     } finally {
       model.close();
     }
@@ -153,6 +151,12 @@ function fingerprintOf(options: WalkForwardOptions, bars: MarketBars): string {
     hash.update(new Uint8Array(column.buffer, column.byteOffset, column.byteLength));
   }
   return hash.digest('hex');
+}
+
+/** What scores are made of; the inputs of many folds would fill the memory. */
+function withoutInputs(forecasts: ScoredForecasts): ScoredForecasts {
+  const none = new Float32Array(0);
+  return { ...forecasts, windows: { ...forecasts.windows, matrix: none, shift: none, gain: none } };
 }
 
 /** The folds' windows one after the other; they share their list of symbols. */

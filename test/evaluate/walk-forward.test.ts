@@ -73,13 +73,17 @@ describe('walk-forward', () => {
   });
 
   it('fits the scaler of each fold on that fold’s training windows and nothing else', () => {
-    for (const [i, fold] of planFolds(sessionsOf(bars), PLAN).entries()) {
+    const registry = new Registry(join(folder, 'a'));
+    const scalers = new Set<string>();
+    for (const fold of planFolds(sessionsOf(bars), PLAN)) {
       const windows = buildWindows(sliceBars(bars, fold.trainFrom, fold.trainTo), recipe, { requireTarget: true });
       const split = randomSplit(windows, recipe.training.validationShare, 1);
-      assert.deepEqual(first.folds[i].scaler, recipe.fit(selectWindows(windows, split.training)));
+      const { scaler } = registry.show(`fold-${fold.number}`);
+      assert.deepEqual(scaler, recipe.fit(selectWindows(windows, split.training)));
+      scalers.add(JSON.stringify(scaler));
       assert.ok(chronologicalSplit(windows, 0.2).cut < fold.trainTo);
     }
-    assert.equal(new Set(first.folds.map(({ scaler }) => JSON.stringify(scaler))).size, 3);
+    assert.equal(scalers.size, 3);
   });
 
   it('a fold’s score is the evaluation of its model on its test sessions', async () => {
