@@ -13,7 +13,6 @@ import { BarcastError, epochMinute, hashText, isoOfMinute, Random } from '../bas
 import {
   buildWindows,
   chronologicalSplit,
-  type FittedScaler,
   type Recipe,
   randomSplit,
   type Split,
@@ -29,7 +28,7 @@ export interface AuditOptions {
   /** The model's own when a model is given. */
   readonly recipe: Recipe;
   /** Its forecasts are held against changed futures too. */
-  readonly model?: Pick<Model, 'predict' | 'scaler'>;
+  readonly model?: Pick<Model, 'predict' | 'windows'>;
   readonly seed?: number;
   /** Minutes at which the future is changed. Default 8. */
   readonly cuts?: number;
@@ -58,6 +57,9 @@ export interface AuditResult {
 
 type Future = 'changed' | 'removed';
 
+/** The scaled windows of some bars. */
+type WindowsOf = (bars: MarketBars) => WindowSet;
+
 /** Windows compared at each cut: those that end last before it, where a leak shows first, and some of all others. */
 const NEAREST = 4000;
 const OTHERS = 1000;
@@ -68,7 +70,12 @@ const FORECASTS = 500;
 export async function auditLeakage(options: AuditOptions): Promise<AuditResult> {
   const { bars, recipe, model, seed = 1, cuts: wantedCuts = 8 } = options;
   const random = new Random(seed, hashText('evaluate.audit'));
-  const windows = buildWindows(bars, recipe, { requireTarget: false });
+  const scaler = model ? undefined : fitScalerBefore(bars, recipe, Number.POSITIVE_INFINITY);
+  const windowsOf: WindowsOf = (some) => {
+    const every = { requireTarget: false };
+    return model ? model.windows(some, every) : scaledWindows(some, recipe, scaler!, every);
+  };
+  const windows = windowsOf(bars);
   const minutes = [...new Set(windows.asOf)].sort((a, b) => a - b);
   if (minutes.length < 30) {
     throw new BarcastError(
@@ -78,17 +85,14 @@ export async function auditLeakage(options: AuditOptions): Promise<AuditResult> 
     );
   }
   const tally = new Tally();
-  const scaler = model?.scaler ?? fitScalerBefore(bars, recipe, Number.POSITIVE_INFINITY);
   // Cuts lie in the later three quarters, so that there is a past to compare.
   const quarter = Math.floor(minutes.length / 4);
   const cuts = Array.from({ length: wantedCuts }, () => minutes[quarter + random.below(minutes.length - quarter)]);
-  const scaled = scaledWindows(bars, recipe, scaler, { requireTarget: false });
   for (const cut of cuts) {
-    const keep = windowsBefore(windows, cut, random);
-    const kept = selectWindows(scaled, keep);
+    const kept = selectWindows(windows, windowsBefore(windows, cut, random));
     const predicted = model ? await model.predict(head(kept, FORECASTS)) : undefined;
     for (const future of ['changed', 'removed'] as const) {
-      const other = scaledWindows(withFuture(bars, cut, future, random), recipe, scaler, { requireTarget: false });
+      const other = windowsOf(withFuture(bars, cut, future, random));
       const places = placesOf(kept, other);
       compareWindows(kept, other, places, recipe, cut, future, tally);
       if (model && predicted) {
@@ -107,7 +111,7 @@ export async function auditLeakage(options: AuditOptions): Promise<AuditResult> 
     checkScaler(bars, recipe, cut, random, tally);
   }
   checkSplit(bars, recipe, seed, tally);
-  checkSensitivity(bars, recipe, scaler, minutes[minutes.length >> 1], random, tally);
+  checkSensitivity(bars, recipe, windows, windowsOf, minutes[minutes.length >> 1], random, tally);
   const checks = tally.checks();
   return {
     recipe: recipe.name,
@@ -307,16 +311,15 @@ function anyWithin(sorted: readonly number[], low: number, high: number): boolea
 function checkSensitivity(
   bars: MarketBars,
   recipe: Recipe,
-  scaler: FittedScaler,
+  windows: WindowSet,
+  windowsOf: WindowsOf,
   asOf: number,
   random: Random,
   tally: Tally,
 ): void {
-  const windows = scaledWindows(bars, recipe, scaler, { requireTarget: false });
   const at = Array.from(windows.asOf.keys()).filter((i) => windows.asOf[i] === asOf);
   const ending = selectWindows(windows, Int32Array.from(at));
-  const changed = changeBars(bars, (minute) => minute === asOf - 1, random);
-  const other = scaledWindows(changed, recipe, scaler, { requireTarget: false });
+  const other = windowsOf(changeBars(bars, (minute) => minute === asOf - 1, random));
   const places = placesOf(ending, other);
   for (let i = 0; i < places.length; i++) {
     const noticed = places[i] < 0 || !sameInputs(ending, i, other, places[i], recipe);

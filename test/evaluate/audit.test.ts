@@ -1,10 +1,10 @@
 /** The audit finds leaks that were planted, each by its name, and nothing in recipes that are sound. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { sessionsBetween } from '../../src/bars/index.ts';
+import { type MarketBars, sessionsBetween } from '../../src/bars/index.ts';
 import type { DayString } from '../../src/base/index.ts';
 import { auditLeakage, requireNoLeakage } from '../../src/evaluate/index.ts';
-import { type Recipe, recipeOf, type WindowSet } from '../../src/features/index.ts';
+import { buildWindows, type Recipe, recipeOf, type WindowOptions, type WindowSet } from '../../src/features/index.ts';
 import type { Model } from '../../src/model/index.ts';
 import { columnsOf, randomMarket } from '../features/fixtures.ts';
 
@@ -12,7 +12,7 @@ const sessions = sessionsBetween('2019-12-16' as DayString, '2019-12-20' as DayS
 const bars = columnsOf(randomMarket(3, 6, sessions));
 const sound = recipeOf('returns');
 
-async function failures(recipe: Recipe, model?: Pick<Model, 'predict' | 'scaler'>): Promise<string[]> {
+async function failures(recipe: Recipe, model?: Pick<Model, 'predict' | 'windows'>): Promise<string[]> {
   const { checks } = await auditLeakage({ bars, recipe, model, cuts: 4 });
   return checks.filter(({ failed }) => failed > 0).map(({ check }) => check);
 }
@@ -78,13 +78,14 @@ test('a recipe that does not see its own last bar is found: the audit would comp
 });
 
 test('a model that peeks past its windows is found, one that does not passes', async () => {
+  const windows = (some: MarketBars, options: WindowOptions) => sound.scale(buildWindows(some, sound, options), {});
   const answer = (rows: number) => async (windows: WindowSet) => {
     const F = sound.features.length;
     const predictedReturn = Float64Array.from(windows.starts, (start) => windows.matrix[(start + rows) * F] ?? 0);
     return { predictedReturn, low: predictedReturn, high: predictedReturn };
   };
-  assert.deepEqual(await failures(sound, { scaler: {}, predict: answer(sound.windowLength - 1) }), []);
-  assert.deepEqual(await failures(sound, { scaler: {}, predict: answer(sound.windowLength) }), ['forecasts']);
+  assert.deepEqual(await failures(sound, { windows, predict: answer(sound.windowLength - 1) }), []);
+  assert.deepEqual(await failures(sound, { windows, predict: answer(sound.windowLength) }), ['forecasts']);
 });
 
 test('too few bars to audit are refused with a code', async () => {
