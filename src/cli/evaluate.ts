@@ -25,11 +25,11 @@ const minuteOf = (iso: string): EpochMinute => msToMinute(epochMs(Date.parse(iso
 
 interface EvaluateCommand extends ComputeOptions, RangeOptions, SymbolOptions {
   readonly closes?: string;
-  readonly recipe: string;
-  readonly horizon: number;
-  readonly firstDay: string;
+  readonly recipe?: string;
+  readonly horizon?: number;
+  readonly firstDay?: string;
   readonly epochs?: number;
-  readonly seed: number;
+  readonly seed?: number;
 }
 
 /** The bars a model was fitted on, when the store still has them. */
@@ -54,31 +54,51 @@ const evaluate = withSymbols(
   .argument('[model]', 'NAME, NAME@VERSION or a folder')
   .addOption(new Option('--closes <file>', 'instead: train and score a recipe on a table of closes without times'))
   .addOption(
-    new Option('--recipe <recipe>', 'with --closes: how bars become windows')
-      .choices(['returns', 'cs205'])
-      .default('returns'),
+    new Option('--recipe <recipe>', 'with --closes: how bars become windows (default: returns)').choices([
+      'returns',
+      'cs205',
+    ]),
   )
-  .addOption(new Option('--horizon <n>', 'with --closes: minutes ahead').argParser(wholeNumber(1, 60)).default(5))
-  .addOption(new Option('--first-day <day>', 'with --closes: the day of the first row').default('2017-04-03'))
+  .addOption(new Option('--horizon <n>', 'with --closes: minutes ahead (default: 5)').argParser(wholeNumber(1, 60)))
+  .addOption(new Option('--first-day <day>', 'with --closes: the day of the first row (default: 2017-04-03)'))
   .addOption(
     new Option('--epochs <n>', 'with --closes: passes over the training windows').argParser(wholeNumber(1, 10_000)),
   )
-  .addOption(new Option('--seed <n>', 'with --closes').argParser(wholeNumber(0, 2 ** 48)).default(1));
+  .addOption(new Option('--seed <n>', 'with --closes (default: 1)').argParser(wholeNumber(0, 2 ** 48)));
+
+/** @throws BARCAST_E_USAGE for an option that says nothing about what was asked */
+function checkWords(options: EvaluateCommand, reference: string | undefined): void {
+  const { closes, recipe, horizon, firstDay, epochs, seed, from, to, symbols } = options;
+  const refuse = (what: string, remedy: string) => {
+    throw new BarcastError('BARCAST_E_USAGE', what, remedy);
+  };
+  if (reference === undefined && closes === undefined)
+    refuse("missing required argument 'model'", 'name a model, or a table of closes with --closes');
+  if (reference !== undefined && closes !== undefined)
+    refuse('a model and a table of closes are two questions', 'ask one of them');
+  const [other, goesWith] =
+    closes === undefined
+      ? [{ recipe, horizon, 'first-day': firstDay, epochs, seed }, '--closes']
+      : [{ from, to, symbols }, 'a model'];
+  const idle = Object.entries(other).find(([, value]) => value !== undefined);
+  if (idle) refuse(`--${idle[0]} goes with ${goesWith}`, 'leave it out');
+}
 
 /** Trains in a folder of its own, which is kept for as long as the training has not come to its end. */
 async function evaluateTable(context: Context, options: EvaluateCommand, path: string): Promise<Answer> {
+  const { recipe = 'returns', horizon = 5, firstDay = '2017-04-03', epochs, seed = 1 } = options;
   const table = readClosesTable(path);
   const registry = new Registry(join(context.models, '.closes'));
   const found = await withKernel(options, context, (kernel) =>
     evaluateCloses({
       table,
-      from: startOfDay(parseDay(options.firstDay)),
-      recipe: recipeOf(options.recipe),
-      horizonMinutes: options.horizon,
+      from: startOfDay(parseDay(firstDay)),
+      recipe: recipeOf(recipe),
+      horizonMinutes: horizon,
       kernel,
       registry,
-      seed: options.seed,
-      overrides: { epochs: options.epochs },
+      seed,
+      overrides: { epochs },
       version: barcastVersion,
       progress: context.progress,
       signal: context.takeSignal(),
@@ -89,13 +109,7 @@ async function evaluateTable(context: Context, options: EvaluateCommand, path: s
 }
 
 action<EvaluateCommand>(evaluate, async (context, options, [reference]) => {
-  if ((reference === undefined) === (options.closes === undefined)) {
-    throw new BarcastError(
-      'BARCAST_E_USAGE',
-      reference === undefined ? "missing required argument 'model'" : 'a model and a table of closes are two questions',
-      'name a model, or a table of closes with --closes',
-    );
-  }
+  checkWords(options, reference);
   if (options.closes !== undefined) return evaluateTable(context, options, options.closes);
   return withModel(reference, options, context, async (model) => {
     const { provenance } = model.description;

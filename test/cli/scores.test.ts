@@ -114,6 +114,13 @@ describe('what a model is worth, from the command line', () => {
     await refused(['walk-forward', '--purge-minutes', '5000'], at, 'BARCAST_E_USAGE');
   });
 
+  it('a table of closes is one question and a model another', async () => {
+    await refused(['evaluate', 'mine', '--closes', 'a.csv'], at, 'BARCAST_E_USAGE', /two questions/);
+    await refused(['evaluate', 'mine', '--horizon', '3'], at, 'BARCAST_E_USAGE', /--horizon goes with --closes/);
+    await refused(['evaluate', '--closes', 'a.csv', '--from', '2025-03-13'], at, 'BARCAST_E_USAGE', /--from/);
+    await refused(['evaluate', '--closes', 'nowhere.csv'], at, 'BARCAST_E_FILE_MISSING');
+  });
+
   it('report writes a page and Markdown with its plots', async () => {
     const found = await answer<{ files: string[]; plots: number; verdict: string }>(
       ['report', 'mine', '--out', 'out.html', '--top', '3'],
