@@ -38,7 +38,8 @@ const description: ModelDescription = {
   version: 'abc',
   shape: { windowLength: 60, features: 6, lstm: [32], dropout: 0.1, dense: [{ units: 1, activation: 'linear' }] },
   weightsHash: 'f00d',
-  calibration: { gain: 0.5, level: 0.8, low: -1, high: 1 },
+  // Its numbers are listed whatever they are.
+  calibration: { level: 0.8, gains: [0.5, 0.25], strain: { usual: 2 } } as unknown as ModelDescription['calibration'],
 };
 const history = [
   { epoch: 1, trainLoss: 0.3, validationLoss: 0.31 },
@@ -156,6 +157,7 @@ test('the page needs nothing else, and no text of a model becomes markup', () =>
   assert.match(html, /a &lt;model&gt;/);
   assert.match(html, /Edge over persistence/);
   assert.match(html, /losses by epoch are not kept/);
+  assert.match(html, /level 0\.800, gains 0\.500 0\.250, strain 2\.00/);
   const provenance = {
     barcast: '1',
     trainedAt: '2026-11-24T12:00:00.000Z',
