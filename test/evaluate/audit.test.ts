@@ -71,6 +71,9 @@ test('a recipe that does not see its own last bar is found: the audit would comp
   const F = sound.features.length;
   const blind: Recipe = {
     ...sound,
+    // Nor does it see others, should the sound one do so.
+    ...{ market: undefined },
+    fit: () => ({}),
     row: { bar() {}, quiet() {} },
     scale: (windows) => ({ ...windows, shift: new Float32Array(F), gain: new Float32Array(F).fill(1), scaleStride: 0 }),
   };
