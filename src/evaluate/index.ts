@@ -40,8 +40,9 @@ export { sessionsOf, sliceBars } from './market-slice.ts';
 export { renderScores } from './render.ts';
 export { renderBacktest, renderWalkForward } from './render-backtest.ts';
 export { renderCloses } from './render-closes.ts';
-export { composeReport, type ReportInput } from './report/compose.ts';
+export { composeReport } from './report/compose.ts';
 export { type Block, type ReportDocument, renderHtml, renderMarkdown } from './report/document.ts';
+export type { ReportInput } from './report/input.ts';
 export { LAGS, type ReturnsView } from './returns-view.ts';
 export { fitRidge, predictRidge, type RidgeModel, type RidgeOptions, type RidgeTraining } from './ridge.ts';
 export {
