@@ -30,6 +30,7 @@ export const ERROR_CODES = {
   BARCAST_E_DIVERGED: [1, 'Training produced a loss, gradient or weight that is not finite.'],
   BARCAST_E_KERNEL_UNAVAILABLE: [1, 'The kernel asked for cannot run on this machine.'],
   BARCAST_E_TOO_FEW_WINDOWS: [1, 'The bars hold too few windows to train, calibrate or score on.'],
+  BARCAST_E_LEAKAGE: [1, 'An audit found that something made from the past depends on the future.'],
   BARCAST_E_CHECKPOINT: [1, 'A checkpoint is damaged or belongs to another training run.'],
   BARCAST_E_RANK: [1, 'A rank of a parallel training died, fell silent, or computed other bits than the others.'],
   BARCAST_E_RANKS_DIFFER: [2, 'The ranks of a parallel training have different data, options, versions or processors.'],
