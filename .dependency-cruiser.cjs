@@ -9,7 +9,7 @@ const floors = {
   features: ['bars', 'store', 'kernel'],
   model: ['bars', 'kernel', 'features'],
   train: ['bars', 'model', 'features', 'kernel', 'collective'],
-  evaluate: ['bars', 'model', 'features', 'kernel'],
+  evaluate: ['bars', 'model', 'features', 'kernel', 'train', 'stream'],
   stream: ['bars', 'sources', 'model', 'features', 'kernel'],
   serve: ['bars', 'stream', 'store', 'model', 'features'],
 };

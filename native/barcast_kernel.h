@@ -22,7 +22,7 @@
 #endif
 
 /* Raised with every change of this file that an older caller would not survive. */
-#define BARCAST_ABI 1
+#define BARCAST_ABI 2
 
 enum { BARCAST_MAX_LSTM = 3, BARCAST_MAX_DENSE = 4, BARCAST_MAX_UNITS = 256, BARCAST_MAX_FEATURES = 32,
        BARCAST_MAX_STEPS = 512, BARCAST_TILE = 32, BARCAST_MAX_THREADS = 256 };
@@ -73,8 +73,11 @@ typedef struct {
   uint32_t step;
 } barcast_goal;
 
+typedef enum { BARCAST_ADAM = 0, BARCAST_LAMB = 1, BARCAST_LARS = 2 } barcast_optimizer_kind;
+
 typedef struct {
   double learning_rate, beta1, beta2, epsilon, weight_decay, clip_norm;
+  int32_t kind; /* barcast_optimizer_kind */
 } barcast_optimizer;
 
 typedef struct barcast_kernel barcast_kernel;

@@ -138,7 +138,7 @@ static int goal_status(const barcast_network *network, const barcast_windows *w,
 
 static int optimizer_is_good(const barcast_optimizer *o) {
   if (!o || !(o->beta1 >= 0 && o->beta1 < 1) || !(o->beta2 >= 0 && o->beta2 < 1)) return 0;
-  if (!(o->epsilon > 0 && isfinite(o->epsilon))) return 0;
+  if (!(o->epsilon > 0 && isfinite(o->epsilon)) || !within(o->kind, BARCAST_ADAM, BARCAST_LARS)) return 0;
   return o->learning_rate >= 0 && isfinite(o->learning_rate) && o->weight_decay >= 0 && isfinite(o->weight_decay) &&
          o->clip_norm >= 0 && isfinite(o->clip_norm);
 }

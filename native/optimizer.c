@@ -5,6 +5,10 @@
  *     m = b1 m + (1 - b1) g     v = b2 v + (1 - b2) g^2
  *     w = w - lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps) - lr wd w
  *
+ * LAMB (You et al. 2020) takes that direction, decay included, times |w| / |direction| for each tensor; LARS (You, Gitman
+ * & Ginsburg 2017) momentum on the gradient times 0.001 |w| / (|g| + wd |w|). Both are stated in full in
+ * src/kernel/reference/optimizer.ts.
+ *
  * The parameters are cut into chunks whatever the number of threads; the norm adds the chunks' squares in order.
  */
 #include <math.h>
@@ -12,7 +16,9 @@
 
 #include "internal.h"
 
-enum { CHUNK = 2048 };
+enum { CHUNK = 2048, MOST_TENSORS = 3 * BARCAST_MAX_LSTM + 2 * BARCAST_MAX_DENSE };
+
+static const double LARS_TRUST = 0.001;
 
 typedef struct {
   barcast_network *network;
@@ -67,6 +73,85 @@ static void chunk_update(void *context, int worker, int64_t chunk) {
   if (worst != 0) atomic_store(&u->diverged, 1);
 }
 
+/* The ends of the tensors in the order of the parameters; answers how many there are. */
+static int tensor_ends(const barcast_shape *shape, int64_t *ends) {
+  int count = 0;
+  int64_t end = 0, inputs = shape->features;
+  for (int l = 0; l < shape->lstm_layers; l++) {
+    const int64_t units = shape->lstm_units[l];
+    ends[count++] = end += inputs * 4 * units;
+    ends[count++] = end += units * 4 * units;
+    ends[count++] = end += 4 * units;
+    inputs = units;
+  }
+  for (int d = 0; d < shape->dense_layers; d++) {
+    const int64_t units = shape->dense_units[d];
+    ends[count++] = end += inputs * units;
+    ends[count++] = end += units;
+    inputs = units;
+  }
+  return count;
+}
+
+INLINE double lamb_direction(const update *u, double w, double m, double v) {
+  return m / u->correction1 / (sqrt(v / u->correction2) + u->settings->epsilon) + u->settings->weight_decay * w;
+}
+
+static void tensor_lamb(const update *u, int64_t first, int64_t end) {
+  const moments *now = &u->network->now, *next = &u->network->next;
+  const barcast_optimizer o = *u->settings;
+  double weights = 0, directions = 0;
+  for (int64_t p = first; p < end; p++) {
+    double g = (double)u->sums[p] * u->scale, w = (double)now->weights[p];
+    next->m[p] = (float)(o.beta1 * (double)now->m[p] + (1 - o.beta1) * g);
+    next->v[p] = (float)(o.beta2 * (double)now->v[p] + (1 - o.beta2) * g * g);
+    double direction = lamb_direction(u, w, (double)next->m[p], (double)next->v[p]);
+    weights += w * w;
+    directions += direction * direction;
+  }
+  double ratio = weights > 0 && directions > 0 ? sqrt(weights) / sqrt(directions) : 1;
+  for (int64_t p = first; p < end; p++) {
+    double w = (double)now->weights[p];
+    next->weights[p] =
+        (float)(w - o.learning_rate * ratio * lamb_direction(u, w, (double)next->m[p], (double)next->v[p]));
+  }
+}
+
+static void tensor_lars(const update *u, int64_t first, int64_t end) {
+  const moments *now = &u->network->now, *next = &u->network->next;
+  const barcast_optimizer o = *u->settings;
+  double weights = 0, gradients = 0;
+  for (int64_t p = first; p < end; p++) {
+    double g = (double)u->sums[p] * u->scale, w = (double)now->weights[p];
+    weights += w * w;
+    gradients += g * g;
+  }
+  double norm = sqrt(weights), bottom = sqrt(gradients) + o.weight_decay * norm;
+  double trust = norm > 0 && bottom > 0 ? LARS_TRUST * norm / bottom : 1;
+  for (int64_t p = first; p < end; p++) {
+    double g = (double)u->sums[p] * u->scale, w = (double)now->weights[p];
+    next->m[p] = (float)(o.beta1 * (double)now->m[p] + o.learning_rate * trust * (g + o.weight_decay * w));
+    next->v[p] = now->v[p];
+    next->weights[p] = (float)(w - (double)next->m[p]);
+  }
+}
+
+static void tensor_update(void *context, int worker, int64_t tensor) {
+  (void)worker;
+  update *u = context;
+  int64_t ends[MOST_TENSORS];
+  tensor_ends(&u->network->shape, ends);
+  const int64_t first = tensor > 0 ? ends[tensor - 1] : 0, end = ends[tensor];
+  if (u->settings->kind == BARCAST_LAMB) tensor_lamb(u, first, end);
+  else tensor_lars(u, first, end);
+  const moments *next = &u->network->next;
+  float worst = 0;
+  for (int64_t p = first; p < end; p++) {
+    worst += (next->weights[p] - next->weights[p]) + (next->m[p] - next->m[p]) + (next->v[p] - next->v[p]);
+  }
+  if (worst != 0) atomic_store(&u->diverged, 1);
+}
+
 static void pack_item(void *context, int worker, int64_t item) {
   (void)worker;
   pack_weights(context, item);
@@ -96,7 +181,9 @@ int optimizer_step(barcast_network *network, const int64_t *sums, int64_t sequen
     double norm = sqrt(squares);
     if (norm > settings->clip_norm) u.scale *= settings->clip_norm / norm;
   }
-  pool_run(threads, chunks, alone, chunk_update, &u);
+  int64_t ends[MOST_TENSORS];
+  if (settings->kind == BARCAST_ADAM) pool_run(threads, chunks, alone, chunk_update, &u);
+  else pool_run(threads, tensor_ends(&network->shape, ends), alone, tensor_update, &u);
   if (atomic_load(&u.diverged)) return BARCAST_DIVERGED;
   moments before = network->now;
   network->now = network->next;

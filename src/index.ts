@@ -3,6 +3,7 @@
  */
 export * from './bars/index.ts';
 export * from './base/index.ts';
+export * from './collective/index.ts';
 export * from './evaluate/index.ts';
 export * from './features/index.ts';
 export * from './kernel/index.ts';

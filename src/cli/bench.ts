@@ -4,6 +4,7 @@ import { benchInfer } from '../../bench/infer.ts';
 import { askPeers, peerFigures } from '../../bench/peer.ts';
 import { benchTrain } from '../../bench/train.ts';
 import { type Kernel, measureFmaPeak } from '../kernel/index.ts';
+import { scalingCommand } from './bench-scaling.ts';
 import { type ComputeOptions, withCompute, withKernel } from './compute.ts';
 import { action, command, positiveNumber, type Register, wholeNumber } from './context.ts';
 
@@ -89,6 +90,6 @@ action<BenchCommand & { symbols: number }>(infer, (context, options) =>
 
 export const registerBench: Register = (program) => {
   const bench = new Command('bench').description("this machine's figures");
-  for (const child of [train, infer]) bench.addCommand(child);
+  for (const child of [train, infer, scalingCommand]) bench.addCommand(child);
   program.addCommand(bench);
 };

@@ -96,3 +96,11 @@ export function positiveNumber(text: string): number {
     throw new InvalidArgumentError('it takes a number above 0.');
   return value;
 }
+
+/** An option's parser for a number that is not negative. */
+export function notNegative(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !(value >= 0) || !Number.isFinite(value))
+    throw new InvalidArgumentError('it takes a number that is not negative.');
+  return value;
+}

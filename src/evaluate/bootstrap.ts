@@ -106,39 +106,71 @@ function circularPrefix(values: Float64Array, blockMinutes: number): Float64Arra
 }
 
 /**
- * `[resamples]` skills 1 - sum of squared errors / sum of squared moves. Resample after resample, block after block,
- * one start in [0, M) is drawn; the last block is cut so that every resample has M minutes. NaN where nothing moved.
+ * `[resamples]` values of a statistic of sums. Resample after resample, block after block, one start in [0, M) is
+ * drawn; the last block is cut so that every resample has M minutes. Equal plans draw the same blocks whatever the
+ * columns, so that statistics can be compared resample by resample.
+ *
+ * @param columns sums by minute, `[M]` each
+ * @param statistic of the columns' totals in one resample; NaN where it is not defined. The array is reused.
  */
-export function resampleSkill(sums: SkillSums, plan: Bootstrap): Float64Array {
-  const minutes = sums.squaredError.length;
-  const errors = circularPrefix(sums.squaredError, plan.blockMinutes);
-  const moves = circularPrefix(sums.squaredMove, plan.blockMinutes);
+export function resample(
+  columns: readonly Float64Array[],
+  plan: Bootstrap,
+  statistic: (totals: Float64Array) => number,
+): Float64Array {
+  const minutes = columns[0].length;
+  const prefixes = columns.map((column) => circularPrefix(column, plan.blockMinutes));
   const random = new Random(plan.seed, hashText('evaluate.bootstrap'));
-  const skills = new Float64Array(plan.resamples);
+  const totals = new Float64Array(columns.length);
+  const values = new Float64Array(plan.resamples);
   for (let r = 0; r < plan.resamples; r++) {
-    let error = 0;
-    let move = 0;
+    totals.fill(0);
     for (let left = minutes; left > 0; left -= plan.blockMinutes) {
       const start = random.below(minutes);
       const end = start + Math.min(left, plan.blockMinutes);
-      error += errors[end] - errors[start];
-      move += moves[end] - moves[start];
+      for (let c = 0; c < prefixes.length; c++) totals[c] += prefixes[c][end] - prefixes[c][start];
     }
-    skills[r] = move > 0 ? 1 - error / move : Number.NaN;
+    values[r] = statistic(totals);
   }
-  return skills;
+  return values;
+}
+
+/** `[resamples]` skills 1 - sum of squared errors / sum of squared moves. NaN where nothing moved. */
+export function resampleSkill(sums: SkillSums, plan: Bootstrap): Float64Array {
+  return resample([sums.squaredError, sums.squaredMove], plan, ([error, move]) =>
+    move > 0 ? 1 - error / move : Number.NaN,
+  );
 }
 
 /** 95% interval of a skill; null for fewer than five blocks, or when most resamples hold no move at all. */
 export function skillInterval(estimate: number, sums: SkillSums, plan: Bootstrap): readonly [number, number] | null {
-  const blocks = sums.squaredError.length / plan.blockMinutes;
+  return stretchedInterval(estimate, sums.squaredError.length, plan, () => resampleSkill(sums, plan));
+}
+
+/** The same for any statistic of sums, see {@link resample}. */
+export function sumsInterval(
+  estimate: number,
+  columns: readonly Float64Array[],
+  plan: Bootstrap,
+  statistic: (totals: Float64Array) => number,
+): readonly [number, number] | null {
+  return stretchedInterval(estimate, columns[0].length, plan, () => resample(columns, plan, statistic));
+}
+
+function stretchedInterval(
+  estimate: number,
+  minutes: number,
+  plan: Bootstrap,
+  draw: () => Float64Array,
+): readonly [number, number] | null {
+  const blocks = minutes / plan.blockMinutes;
   if (blocks < LEAST_BLOCKS) return null;
-  const skills = resampleSkill(sums, plan).filter((skill) => !Number.isNaN(skill));
-  if (skills.length < plan.resamples / 2 || skills.length === 0) return null;
-  skills.sort();
+  const values = draw().filter((value) => !Number.isNaN(value));
+  if (values.length < plan.resamples / 2 || values.length === 0) return null;
+  values.sort();
   const stretch = stretchOf(blocks);
   return [
-    estimate - stretch * (estimate - quantile(skills, 0.025)),
-    estimate + stretch * (quantile(skills, 0.975) - estimate),
+    estimate - stretch * (estimate - quantile(values, 0.025)),
+    estimate + stretch * (quantile(values, 0.975) - estimate),
   ];
 }

@@ -2,11 +2,12 @@
 
 import type { MarketBars } from '../bars/index.ts';
 import { BarcastError, epochMinute, epochMs, isoOfMinute, msToMinute } from '../base/index.ts';
-import { buildWindows, selectWindows, type WindowSet } from '../features/index.ts';
+import { buildWindows, type Recipe, selectWindows, type WindowSet } from '../features/index.ts';
 import type { Model } from '../model/index.ts';
-import { type Evaluation, evaluateForecasts } from './evaluation.ts';
+import { type Evaluation, type EvaluationInput, evaluateForecasts } from './evaluation.ts';
+import { turnoverPerMinute } from './liquidity.ts';
 import type { ReturnsView } from './returns-view.ts';
-import { fitRidge, predictRidge } from './ridge.ts';
+import { fitRidge, predictRidge, type RidgeModel } from './ridge.ts';
 
 export interface EvaluateOptions {
   readonly model: Model;
@@ -35,15 +36,20 @@ function fittedSpan(model: Model): { from: number; to: number } | undefined {
   return { from: minuteOf(provenance.from), to: minuteOf(provenance.to) };
 }
 
-function returnsOf(windows: WindowSet, model: Model): ReturnsView {
-  const { windowLength, features, oneMinuteReturns } = model.recipe;
+function returnsOf(windows: WindowSet, recipe: Recipe): ReturnsView {
+  const { windowLength, features, oneMinuteReturns } = recipe;
   return { matrix: windows.matrix, starts: windows.starts, windowLength, stride: features.length, ...oneMinuteReturns };
 }
 
-function fitOn(bars: MarketBars, model: Model) {
-  const windows = buildWindows(bars, model.recipe, { requireTarget: true });
-  return fitRidge({ ...windows, returns: returnsOf(windows, model) }, { horizonMinutes: model.recipe.horizonMinutes });
+/** The ridge baseline of a recipe's windows over some bars. @throws BARCAST_E_TOO_FEW_WINDOWS */
+export function fitRidgeOn(bars: MarketBars, recipe: Recipe): RidgeModel {
+  const windows = buildWindows(bars, recipe, { requireTarget: true });
+  return fitRidge({ ...windows, returns: returnsOf(windows, recipe) }, { horizonMinutes: recipe.horizonMinutes });
 }
+
+/** `[N]` the ridge's predicted log returns. */
+export const ridgeReturnsOf = (ridge: RidgeModel, windows: WindowSet, recipe: Recipe): Float64Array =>
+  predictRidge(ridge, returnsOf(windows, recipe));
 
 /** Windows whose rows and target lie wholly outside the fitted span. */
 function outsideOf(windows: WindowSet, model: Model): Int32Array {
@@ -54,8 +60,20 @@ function outsideOf(windows: WindowSet, model: Model): Int32Array {
   return all.filter((i) => windows.asOf[i] + horizonMinutes <= span.from || windows.asOf[i] - windowLength >= span.to);
 }
 
-/** @throws BARCAST_E_TOO_FEW_WINDOWS when nothing is left to score on */
-export async function evaluateModel(options: EvaluateOptions): Promise<ModelEvaluation> {
+/** A model's forecasts of windows with known outcomes, and the ridge's: what an evaluation is made of. */
+export interface ScoredForecasts extends EvaluationInput {
+  readonly windows: WindowSet;
+  readonly low: Float64Array;
+  readonly high: Float64Array;
+  readonly liquidity: Float64Array;
+  readonly fittedWindowsLeftOut: number;
+}
+
+/**
+ * Forecasts every window of the bars that lies outside the span the model was fitted on.
+ * @throws BARCAST_E_TOO_FEW_WINDOWS when nothing is left to score on
+ */
+export async function forecastWindows(options: EvaluateOptions): Promise<ScoredForecasts> {
   const { model, bars, trainingBars } = options;
   const every = model.windows(bars, { requireTarget: true });
   const kept = outsideOf(every, model);
@@ -73,17 +91,26 @@ export async function evaluateModel(options: EvaluateOptions): Promise<ModelEval
   const windows = selectWindows(every, kept);
   const predictions = await model.predict(windows);
   const price = (returns: Float64Array) => returns.map((value, i) => windows.lastClose[i] * Math.exp(value));
-  const ridge = trainingBars ? fitOn(trainingBars, model) : null;
-  const evaluation = evaluateForecasts(
-    {
-      windows,
-      predictedReturn: predictions.predictedReturn,
-      low: price(predictions.low),
-      high: price(predictions.high),
-      ridgeReturn: ridge ? predictRidge(ridge, returnsOf(windows, model)) : null,
-    },
-    { horizonMinutes: model.horizonMinutes },
-  );
+  const ridge = trainingBars ? fitRidgeOn(trainingBars, model.recipe) : null;
+  return {
+    windows,
+    predictedReturn: predictions.predictedReturn,
+    low: price(predictions.low),
+    high: price(predictions.high),
+    ridgeReturn: ridge ? ridgeReturnsOf(ridge, windows, model.recipe) : null,
+    liquidity: turnoverPerMinute(bars),
+    fittedWindowsLeftOut: every.starts.length - kept.length,
+  };
+}
+
+/** @throws BARCAST_E_TOO_FEW_WINDOWS when nothing is left to score on */
+export async function evaluateModel(options: EvaluateOptions): Promise<ModelEvaluation> {
+  return evaluationOf(options.model, await forecastWindows(options));
+}
+
+/** Scores what {@link forecastWindows} answered. */
+export function evaluationOf(model: Model, forecasts: ScoredForecasts): ModelEvaluation {
+  const { windows } = forecasts;
   const trained = new Set(model.description.provenance?.symbols ?? []);
   const { name, version, weightsHash, horizonMinutes } = model;
   return {
@@ -91,8 +118,8 @@ export async function evaluateModel(options: EvaluateOptions): Promise<ModelEval
     version,
     weightsHash,
     horizonMinutes,
-    ...evaluation,
-    fittedWindowsLeftOut: every.starts.length - kept.length,
-    unseenSymbols: windows.symbols.filter((symbol) => !trained.has(symbol)).length,
+    ...evaluateForecasts(forecasts, { horizonMinutes }),
+    fittedWindowsLeftOut: forecasts.fittedWindowsLeftOut,
+    unseenSymbols: [...new Set(windows.symbol)].filter((s) => !trained.has(windows.symbols[s])).length,
   };
 }

@@ -7,6 +7,7 @@
  */
 import { type Bootstrap, type BootstrapOptions, planBootstrap, type SkillSums, skillInterval } from './bootstrap.ts';
 import { requireFinite, requireLength, requirePositive } from './checks.ts';
+import { coefficientsByMinute, type MinuteCoefficients, pooledCoefficient } from './information-coefficient.ts';
 import { scoreIntervals } from './intervals.ts';
 import { indexMinutes, type MinuteIndex } from './minute-index.ts';
 
@@ -63,6 +64,12 @@ export interface Score {
   readonly directionalAccuracy: number | null;
   /** Pearson correlation of predicted and realised log returns over all windows; null when either is constant. */
   readonly informationCoefficient: number | null;
+  readonly informationCoefficientCi95: readonly [number, number] | null;
+  /** The same of returns divided by each window's own volatility. */
+  readonly informationCoefficientScaled: number | null;
+  readonly informationCoefficientScaledCi95: readonly [number, number] | null;
+  /** Minute by minute across the market; null when no minute has symbols enough. */
+  readonly informationCoefficientByMinute: MinuteCoefficients | null;
   /** Share of prices inside the 80% interval; null without intervals. */
   readonly coverage80: number | null;
 }
@@ -75,6 +82,7 @@ export interface PreparedWindows {
   readonly realised: Float64Array;
   readonly closeRange: CloseRange;
   readonly bootstrap: Bootstrap;
+  readonly horizonMinutes: number;
 }
 
 /** @throws BARCAST_E_SHAPE, BARCAST_E_NOT_FINITE */
@@ -103,6 +111,7 @@ export function prepareWindows(windows: ScoredWindows, options: ScoreOptions): P
     realised,
     closeRange: options.closeRange ?? { low, high },
     bootstrap: planBootstrap(index.minutes.length, index.days, options),
+    horizonMinutes: options.horizonMinutes ?? 5,
   };
 }
 
@@ -119,7 +128,8 @@ export function scorePrepared(
   const { lastClose, targetClose, volatility, asOf } = prepared.windows;
   const { predictedReturn, low, high } = forecast;
   const { realised } = prepared;
-  const { slot, minutes } = prepared.index;
+  const { index } = prepared;
+  const { slot, minutes } = index;
   const size = asOf.length;
   requireLength('predictedReturn', predictedReturn, size);
   requireFinite('predictedReturn', predictedReturn);
@@ -155,6 +165,9 @@ export function scorePrepared(
   const range = prepared.closeRange.high - prepared.closeRange.low;
   const [skill, skillCi95] = skillOf(raw, prepared.bootstrap);
   const [skillScaled, skillScaledCi95] = skillOf(scaled, prepared.bootstrap);
+  const forecastMoves = { predicted: predictedReturn, realised, volatility };
+  const pooled = pooledCoefficient(index, { predicted: predictedReturn, realised }, prepared.bootstrap);
+  const pooledScaled = pooledCoefficient(index, forecastMoves, prepared.bootstrap);
   return {
     windows: size,
     rmse,
@@ -165,7 +178,11 @@ export function scorePrepared(
     skillScaled,
     skillScaledCi95,
     directionalAccuracy: directed && moved > 0 ? right / moved : null,
-    informationCoefficient: correlation(predictedReturn, realised),
+    informationCoefficient: pooled.value,
+    informationCoefficientCi95: pooled.ci95,
+    informationCoefficientScaled: pooledScaled.value,
+    informationCoefficientScaledCi95: pooledScaled.ci95,
+    informationCoefficientByMinute: coefficientsByMinute(index, forecastMoves, prepared.horizonMinutes),
     coverage80:
       low !== undefined && high !== undefined ? scoreIntervals({ low, high, targetClose, lastClose }).coverage : null,
   };
@@ -188,22 +205,3 @@ function skillOf(sums: SkillSums, plan: Bootstrap): [number | null, readonly [nu
   const skill = 1 - total(sums.squaredError) / move;
   return [skill, skillInterval(skill, sums, plan)];
 }
-
-/** Pearson's correlation, in two passes; null when either side is constant or empty. */
-function correlation(a: Float64Array, b: Float64Array): number | null {
-  if (isConstant(a) || isConstant(b)) return null;
-  const meanA = total(a) / a.length;
-  const meanB = total(b) / b.length;
-  let ab = 0;
-  let aa = 0;
-  let bb = 0;
-  for (let i = 0; i < a.length; i++) {
-    ab += (a[i] - meanA) * (b[i] - meanB);
-    aa += (a[i] - meanA) ** 2;
-    bb += (b[i] - meanB) ** 2;
-  }
-  const scale = Math.sqrt(aa) * Math.sqrt(bb);
-  return scale > 0 ? Math.max(-1, Math.min(1, ab / scale)) : null;
-}
-
-const isConstant = (values: Float64Array): boolean => values.every((value) => value === values[0]);

@@ -66,8 +66,14 @@ export interface TrainingBatch extends Windows {
   readonly firstSequence: number;
 }
 
-/** Adam (Kingma & Ba 2015); with `weightDecay` decoupled, AdamW (Loshchilov & Hutter 2019). */
+/**
+ * Adam (Kingma & Ba 2015); with `weightDecay` decoupled, AdamW (Loshchilov & Hutter 2019). For large batches, a step
+ * whose size follows that of each tensor: LAMB (You et al. 2020) on Adam's direction, LARS (You, Gitman & Ginsburg
+ * 2017) on the momentum of the gradient.
+ */
 export interface OptimizerSettings {
+  /** `adam` when absent. */
+  readonly kind?: 'adam' | 'lamb' | 'lars';
   readonly learningRate: number;
   readonly beta1: number;
   readonly beta2: number;
@@ -134,6 +140,8 @@ export interface Kernel {
   readonly threads: number;
   /** For people: instruction set, adapter. */
   readonly description: string;
+  /** Kernels of the same version and arithmetic give the same bits; others may differ in the last ones. */
+  readonly arithmetic: string;
   /** @param weights `[P]`, copied. @throws BARCAST_E_SHAPE */
   createNetwork(shape: NetworkShape, weights: Float32Array): Promise<KernelNetwork>;
   close(): void;

@@ -72,6 +72,7 @@ export interface NativeOptimizer {
   epsilon: number;
   weight_decay: number;
   clip_norm: number;
+  kind: number;
 }
 
 /** A C function, callable here and now or on a thread of its own. */
@@ -105,7 +106,7 @@ export interface NativeLibrary {
   apply(functionIndex: number, input: Float32Array, output: Float32Array, n: number): void;
 }
 
-const ABI = 1;
+const ABI = 2;
 
 const structs = {
   shape: koffi.pointer(
@@ -150,6 +151,7 @@ const structs = {
       epsilon: 'double',
       weight_decay: 'double',
       clip_norm: 'double',
+      kind: 'int32_t',
     }),
   ),
 };

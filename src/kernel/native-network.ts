@@ -40,6 +40,11 @@ const AT_ONCE = 1e7;
 
 const LOSS_KINDS = { mse: 0, huber: 1, pinball: 2 } as const satisfies Record<Loss['kind'], number>;
 
+const OPTIMIZER_KINDS = { adam: 0, lamb: 1, lars: 2 } as const satisfies Record<
+  NonNullable<OptimizerSettings['kind']>,
+  number
+>;
+
 const padTo = (length: number, values: readonly number[]) => Array.from({ length }, (_, i) => values[i] ?? 0);
 
 /** Multiply-adds of one sequence's forward pass; a training step takes three times as many. */
@@ -64,21 +69,26 @@ export class NativeNetwork implements KernelNetwork {
   readonly #released: () => void;
   readonly #guard = new CallGuard('this network');
   readonly #parameters: number;
+  /** Multiply-adds of a sequence; 0 to compute on the caller's thread always. */
   readonly #work: number;
 
-  /** @param released called once, after the network is closed */
+  /**
+   * @param blocking compute on the caller's thread whatever the work
+   * @param released called once, after the network is closed
+   */
   constructor(
     library: NativeLibrary,
     kernel: Handle,
     shape: NetworkShape,
     weights: Float32Array,
+    blocking: boolean,
     released: () => void,
   ) {
     this.#parameters = parameterCount(shape);
     checkWeights(weights, this.#parameters);
     this.shape = structuredClone(shape);
     this.#library = library;
-    this.#work = forwardWork(shape);
+    this.#work = blocking ? 0 : forwardWork(shape);
     this.#released = released;
     const status = new Int32Array(1);
     const { dense, lstm } = shape;
@@ -166,7 +176,7 @@ export class NativeNetwork implements KernelNetwork {
       checkGradientSums(gradient, this.#parameters);
       checkOptimizerSettings(optimizer);
       const { sums, sequences } = gradient;
-      const work = 64 * this.#parameters;
+      const work = this.#work === 0 ? 0 : 64 * this.#parameters;
       this.#check(await call(this.#library.update, work, this.#handle, sums, sequences, optimizerOf(optimizer)));
     });
   }
@@ -253,6 +263,7 @@ const optimizerOf = (settings: OptimizerSettings) => ({
   epsilon: settings.epsilon,
   weight_decay: settings.weightDecay,
   clip_norm: settings.clipNorm,
+  kind: OPTIMIZER_KINDS[settings.kind ?? 'adam'],
 });
 
 function statusError(status: number): BarcastError {

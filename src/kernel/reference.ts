@@ -23,7 +23,7 @@ import type {
   Windows,
 } from './kernel.ts';
 import { GRADIENT_LIMIT, GRADIENT_SCALE, TILE } from './kernel.ts';
-import { outputsOf, parameterCount } from './parameters.ts';
+import { outputsOf, parameterCount, parametersOf } from './parameters.ts';
 import { type Moments, optimizerStep } from './reference/optimizer.ts';
 import { BLOCK, NetworkPass } from './reference/pass.ts';
 import {
@@ -43,6 +43,7 @@ export function referenceKernel(): Kernel {
     name: 'reference',
     threads: 1,
     description: 'plain JavaScript in float64, one thread',
+    arithmetic: 'JavaScript float64',
     createNetwork: (shape, weights) => guard.run('createNetwork', () => new ReferenceNetwork(shape, weights)),
     close: () => void guard.close(),
   };
@@ -167,7 +168,7 @@ class ReferenceNetwork implements KernelNetwork {
   #update(gradient: GradientSums, optimizer: OptimizerSettings): void {
     checkGradientSums(gradient, this.#parameters);
     checkOptimizerSettings(optimizer);
-    optimizerStep(this.#now, this.#next, gradient, optimizer, this.#updates + 1);
+    optimizerStep(this.#now, this.#next, gradient, optimizer, this.#updates + 1, parametersOf(this.shape));
     [this.#now, this.#next] = [this.#next, this.#now];
     this.#weights.set(this.#now.weights);
     this.#updates++;

@@ -160,7 +160,8 @@ export function checkGradientSums(gradient: GradientSums, parameters: number): v
 
 /** @throws BARCAST_E_USAGE */
 export function checkOptimizerSettings(settings: OptimizerSettings): void {
-  const { learningRate, beta1, beta2, epsilon, weightDecay, clipNorm } = settings;
+  const { kind = 'adam', learningRate, beta1, beta2, epsilon, weightDecay, clipNorm } = settings;
+  if (!['adam', 'lamb', 'lars'].includes(kind)) refuseSetting(`an optimiser '${kind}'`, 'choose adam, lamb or lars');
   for (const [name, value] of Object.entries({ learningRate, weightDecay, clipNorm })) {
     if (!(Number.isFinite(value) && value >= 0))
       refuseSetting(`a ${name} of ${value}`, 'give a finite number, 0 or more');

@@ -3,12 +3,25 @@ import { Random } from '../base/index.ts';
 import type { WindowSet } from '../features/index.ts';
 import type { Loss, TrainingBatch } from '../kernel/index.ts';
 
+/** Streams of the generator: one for each epoch of each shard, and the last one for the order of the shards. */
 const SHUFFLE_STREAM = 0x2000;
+const STREAMS_A_SHARD = 0x10000;
+/** Shards an epoch can have; more would share their streams. */
+export const MOST_SHARDS = 0xffff;
 
-/** The training windows' order in an epoch (from 0): a fresh shuffle each, the same for the same seed. */
-export function epochOrder(training: Int32Array, seed: number, epoch: number): Int32Array {
+const streamOf = (epoch: number, shard: number) => SHUFFLE_STREAM + epoch + STREAMS_A_SHARD * shard;
+
+/** The order of a shard's training windows in an epoch (from 0): a fresh shuffle each, the same for the same seed. */
+export function epochOrder(training: Int32Array, seed: number, epoch: number, shard = 0): Int32Array {
   const order = training.slice();
-  new Random(seed, SHUFFLE_STREAM + epoch).shuffle(order);
+  new Random(seed, streamOf(epoch, shard)).shuffle(order);
+  return order;
+}
+
+/** The order of `count` shards in an epoch (from 0). */
+export function shardOrder(count: number, seed: number, epoch: number): Int32Array {
+  const order = Int32Array.from({ length: count }, (_, shard) => shard);
+  new Random(seed, streamOf(epoch, MOST_SHARDS)).shuffle(order);
   return order;
 }
 
@@ -34,8 +47,11 @@ export class Batches {
     this.#gain = new Float32Array(scales);
   }
 
-  /** The batch of the windows `indices`, at most the size given to the constructor. */
-  gather(indices: Int32Array, loss: Loss, dropoutSeed: number, step: number): TrainingBatch {
+  /**
+   * The windows `indices`, at most as many as the size given to the constructor: a step's whole batch, or the part of
+   * it whose first sequence has place `firstSequence` in the whole.
+   */
+  gather(indices: Int32Array, loss: Loss, dropoutSeed: number, step: number, firstSequence = 0): TrainingBatch {
     const { starts, shift, gain, scaleStride, matrix } = this.#windows;
     const width = this.#features;
     const count = indices.length;
@@ -60,7 +76,7 @@ export class Batches {
       loss,
       dropoutSeed,
       step,
-      firstSequence: 0,
+      firstSequence,
     };
   }
 }

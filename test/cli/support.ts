@@ -29,7 +29,10 @@ export function start(args: readonly string[], cwd: string): Running {
   });
   const text = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr'] as const)
-    child[name].setEncoding('utf8').on('data', (part: string) => (text[name] += part));
+    child[name]
+      .setEncoding('utf8')
+      .setMaxListeners(0)
+      .on('data', (part: string) => (text[name] += part));
   const ended = new Promise<Ended>((resolve) => child.on('close', (status) => resolve({ status, ...text })));
   const printed = (pattern: RegExp, name: 'stdout' | 'stderr' = 'stdout') =>
     new Promise<string>((resolve, reject) => {

@@ -3,73 +3,20 @@ import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from '
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { BarcastError, type Progress, Random, silentProgress } from '../../src/base/index.ts';
-import type { TrainingDefaults, WindowSet } from '../../src/features/index.ts';
-import { type Kernel, type NetworkShape, referenceKernel } from '../../src/kernel/index.ts';
+import { BarcastError, type Progress, silentProgress } from '../../src/base/index.ts';
+import { referenceKernel } from '../../src/kernel/index.ts';
 import { weightsHash } from '../../src/model/index.ts';
-import { CheckpointFile, epochOrder, learningRateAt, runTraining, type TrainingRun } from '../../src/train/index.ts';
-
-const T = 6;
-const F = 2;
-const shape: NetworkShape = {
-  windowLength: T,
-  features: F,
-  lstm: [4],
-  dropout: 0.2,
-  dense: [{ units: 1, activation: 'linear' }],
-};
-const settings: TrainingDefaults = {
-  epochs: 3,
-  batch: 48,
-  loss: { kind: 'mse' },
-  optimizer: { learningRate: 0.02, beta1: 0.9, beta2: 0.999, epsilon: 1e-7, weightDecay: 0, clipNorm: 1 },
-  validationSplit: 'chronological',
-  validationShare: 0.2,
-  patience: 0,
-  schedule: 'cosine',
-};
-
-/** Windows whose target is the mean of their first feature: easy to learn. */
-function sample(): Pick<TrainingRun, 'windows' | 'targets' | 'training' | 'validation'> {
-  const random = new Random(9);
-  const count = 250;
-  const rows = count + T;
-  const matrix = Float32Array.from({ length: rows * F }, () => random.normal());
-  const targets = Float32Array.from({ length: count }, (_, w) => {
-    let sum = 0;
-    for (let t = 0; t < T; t++) sum += matrix[(w + t) * F];
-    return sum / T;
-  });
-  const flat = (value: number) => new Float64Array(count).fill(value);
-  const windows: WindowSet = {
-    recipe: 'returns',
-    symbols: ['A'],
-    symbol: new Int32Array(count),
-    asOf: Int32Array.from({ length: count }, (_, w) => w + T),
-    lastClose: flat(1),
-    targetClose: flat(1),
-    volatility: flat(1),
-    matrix,
-    starts: Int32Array.from({ length: count }, (_, w) => w),
-    shift: Float32Array.from({ length: count * F }, () => 0.1 * random.normal()),
-    gain: Float32Array.from({ length: count * F }, () => 1 + 0.1 * random.normal()),
-    scaleStride: F,
-  };
-  const indices = Int32Array.from({ length: count }, (_, w) => w);
-  return { windows, targets, training: indices.subarray(0, 200), validation: indices.subarray(200) };
-}
-
-const data = sample();
-const baseRun = (kernel: Kernel): TrainingRun => ({
-  kernel,
-  shape,
-  ...data,
-  settings,
-  seed: 5,
-  fingerprint: 'this run',
-  checkpointEveryMs: Number.POSITIVE_INFINITY,
-  progress: silentProgress,
-});
+import {
+  CheckpointFile,
+  epochBatches,
+  epochOrder,
+  learningRateAt,
+  runTraining,
+  shardOrder,
+  type TrainingSettings,
+  type TrainingShards,
+} from '../../src/train/index.ts';
+import { baseRun, data, settings } from './support.ts';
 
 /** A progress that stops the run after so many steps. */
 function stopAfter(steps: number): { signal: AbortSignal; progress: Progress } {
@@ -124,9 +71,9 @@ describe('the training loop', () => {
   it('leaves a checkpoint of another run alone until its own is due', async () => {
     const checkpoint = new CheckpointFile(join(folder, 'c.safetensors'));
     await assert.rejects(runTraining({ ...baseRun(kernel), checkpoint, ...stopAfter(4) }), interrupted);
-    const result = await runTraining({ ...baseRun(kernel), checkpoint, fingerprint: 'another run' });
+    const result = await runTraining({ ...baseRun(kernel), checkpoint, identity: { run: 'another' } });
     assert.equal(result.sequences, 600);
-    assert.equal(checkpoint.read().fingerprint, 'another run');
+    assert.deepEqual(checkpoint.read().identity, { run: 'another' });
   });
 
   it('refuses a damaged checkpoint with its code, at any cut', async () => {
@@ -165,6 +112,83 @@ describe('the training loop', () => {
   });
 });
 
+/** The sample's training part in pieces of these sizes. */
+function pieces(sizes: readonly number[]): TrainingShards & { readonly loads: number[] } {
+  const ends = sizes.map((_, i) => sizes.slice(0, i + 1).reduce((a, b) => a + b, 0));
+  const loads: number[] = [];
+  return {
+    loads,
+    count: sizes.length,
+    sequences: (shard) => sizes[shard],
+    async load(shard) {
+      loads.push(shard);
+      await new Promise(setImmediate);
+      return { ...data, training: data.training.subarray(ends[shard] - sizes[shard], ends[shard]) };
+    },
+  };
+}
+
+describe('a training in pieces', () => {
+  const kernel = referenceKernel();
+  it('goes through every window once an epoch, piece by piece, and loads one ahead', async () => {
+    const shards = pieces([70, 0, 100, 30]);
+    const seen: number[] = [];
+    const sizes: number[] = [];
+    for await (const { indices } of epochBatches(shards, 1, 0, 48, 0)) {
+      seen.push(...indices);
+      sizes.push(indices.length);
+    }
+    const order = [...shardOrder(4, 1, 0)].filter((shard) => shard !== 1);
+    assert.deepEqual(shards.loads, order);
+    const batches: Record<number, number[]> = { 0: [48, 22], 2: [48, 48, 4], 3: [30] };
+    assert.deepEqual(
+      sizes,
+      order.flatMap((shard) => batches[shard]),
+    );
+    assert.deepEqual(Int32Array.from(seen).sort(), data.training.slice().sort());
+    const later = [];
+    for await (const { indices } of epochBatches(pieces([70, 0, 100, 30]), 1, 0, 48, 3)) later.push(...indices);
+    assert.deepEqual(later, seen.slice(sizes.slice(0, 3).reduce((a, b) => a + b, 0)));
+  });
+
+  it('ends in the same bits when it is stopped at any step and taken up again', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'barcast-train-'));
+    try {
+      const run = () => ({ ...baseRun(kernel), shards: pieces([70, 100, 30]) });
+      const whole = await runTraining(run());
+      assert.equal(whole.steps, 3 * (2 + 3 + 1));
+      assert.notEqual(weightsHash(whole.weights), weightsHash((await runTraining(baseRun(kernel))).weights));
+      for (const steps of [1, 5, 6, 10]) {
+        const checkpoint = new CheckpointFile(join(folder, `${steps}.safetensors`));
+        await assert.rejects(runTraining({ ...run(), checkpoint, ...stopAfter(steps) }), interrupted);
+        const rest = await runTraining({ ...run(), checkpoint });
+        assert.equal(weightsHash(rest.weights), weightsHash(whole.weights), `stopped after ${steps} steps`);
+      }
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  it('refuses a piece that does not hold what it promised', async () => {
+    const shards: TrainingShards = { count: 1, sequences: () => 90, load: async () => data };
+    await assert.rejects(
+      runTraining({ ...baseRun(kernel), shards }),
+      (error) => error instanceof BarcastError && error.code === 'BARCAST_E_INTERNAL',
+    );
+  });
+
+  it('picks the best epoch by the score that the run gives', async () => {
+    const scores = [3, 1, 2];
+    let epoch = 0;
+    const result = await runTraining({ ...baseRun(kernel), validationScore: () => scores[epoch++] });
+    assert.equal(result.bestEpoch, 2);
+    assert.deepEqual(
+      result.history.map(({ validationScore }) => validationScore),
+      scores,
+    );
+  });
+});
+
 describe('the sampler and the schedule', () => {
   it('shuffles every window once an epoch, each epoch differently', () => {
     const training = Int32Array.from({ length: 100 }, (_, i) => 3 * i);
@@ -180,5 +204,51 @@ describe('the sampler and the schedule', () => {
     assert.ok(Math.abs(learningRateAt(settings, 50, 100) - 0.55 * peak) < 1e-12);
     assert.ok(Math.abs(learningRateAt(settings, 100, 100) - 0.1 * peak) < 1e-12);
     assert.equal(learningRateAt({ ...settings, schedule: 'constant' }, 50, 100), peak);
+  });
+
+  it('climbs to a rate that is scaled to the batch of an update', () => {
+    const rate = settings.optimizer.learningRate;
+    const large = { ...settings, schedule: 'constant' as const, batch: 128, accumulate: 4, warmupEpochs: 2 };
+    const linear = { ...large, scaling: { rule: 'linear' as const, referenceBatch: 32 } };
+    const at = (of: TrainingSettings, step: number) => learningRateAt(of, step, 100, 10) / rate;
+    const near = (found: number, wanted: number) =>
+      assert.ok(Math.abs(found - wanted) < 1e-12, `${found}, not ${wanted}`);
+    near(at(linear, 99), 16);
+    near(at({ ...large, scaling: { rule: 'sqrt', referenceBatch: 32 } }, 99), 4);
+    // 20 steps from the unscaled rate to the scaled one, or from 0.
+    near(at(linear, 0), 1 + 15 / 20);
+    near(at(linear, 9), 1 + 15 / 2);
+    near(at(linear, 19), 16);
+    near(at(large, 4), 5 / 20);
+    near(at(large, 20), 1);
+    // The cosine begins where the climb ends.
+    const cosine = { ...linear, schedule: 'cosine' as const };
+    near(at(cosine, 20), 16);
+    near(at(cosine, 60), 16 * 0.55);
+  });
+});
+
+describe('checkpoint files', () => {
+  it('have one name for each identity, and tell what differs from the one that is there', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'barcast-train-'));
+    try {
+      const [mine, other] = [
+        { seed: '1', bars: 'x' },
+        { bars: 'x', seed: '2' },
+      ];
+      assert.equal(CheckpointFile.of(folder, mine).path, CheckpointFile.of(folder, { bars: 'x', seed: '1' }).path);
+      const file = CheckpointFile.of(folder, other);
+      await assert.rejects(
+        runTraining({ ...baseRun(referenceKernel()), identity: other, checkpoint: file, ...stopAfter(2) }),
+        interrupted,
+      );
+      file.demand(other);
+      assert.throws(
+        () => CheckpointFile.of(folder, mine).demand(mine),
+        (error) => error instanceof BarcastError && /its seed is 2, not 1$/.test(error.message),
+      );
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 });
