@@ -1,4 +1,5 @@
 /** `barcast doctor`: is the store whole, what does it cover, and what is wrong with its bars. */
+import { describeAdapter, reportAdapter } from '../kernel/index.ts';
 import { type Diagnosis, examineStore } from '../store/index.ts';
 import { action, command, type Register } from './context.ts';
 
@@ -56,7 +57,8 @@ function describe({
 
 action<DoctorCommand>(doctor, async ({ data }, { all }) => {
   const diagnosis = await examineStore(data, { all });
-  return { json: diagnosis, text: describe(diagnosis) };
+  const gpu = await reportAdapter(process.env.BARCAST_ADAPTER);
+  return { json: { ...diagnosis, gpu }, text: [describe(diagnosis), '', ...describeAdapter(gpu)].join('\n') };
 });
 
 export const registerDoctor: Register = (program) => program.addCommand(doctor);

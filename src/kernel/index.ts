@@ -6,3 +6,4 @@ export { meanLoss } from './loss.ts';
 export * from './parameters.ts';
 export { measureFmaPeak } from './peak.ts';
 export { referenceKernel } from './reference.ts';
+export { type AdapterReport, describeAdapter, reportAdapter } from './webgpu/adapters.ts';

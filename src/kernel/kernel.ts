@@ -142,6 +142,8 @@ export interface Kernel {
   readonly description: string;
   /** Kernels of the same version and arithmetic give the same bits; others may differ in the last ones. */
   readonly arithmetic: string;
+  /** A GPU whose work the processor does: for tests, never chosen by itself. */
+  readonly software?: boolean;
   /** @param weights `[P]`, copied. @throws BARCAST_E_SHAPE */
   createNetwork(shape: NetworkShape, weights: Float32Array): Promise<KernelNetwork>;
   close(): void;

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { BarcastError } from '../../src/base/index.ts';
 import { chooseKernelFrom, type KernelOffers } from '../../src/kernel/choose.ts';
-import { chooseKernel, type Kernel, referenceKernel } from '../../src/kernel/index.ts';
+import { chooseKernel, type Kernel, type KernelNetwork, referenceKernel } from '../../src/kernel/index.ts';
 
 const native = (threads: number): Kernel => ({ ...referenceKernel(), name: 'native', threads });
 
@@ -63,16 +63,89 @@ describe('choosing a kernel', () => {
     kernel.close();
   });
 
-  it('webgpu is not there in this version, and says so', async () => {
-    await assert.rejects(chooseKernel({ kernel: 'webgpu' }), {
-      code: 'BARCAST_E_KERNEL_UNAVAILABLE',
-      message: /WebGPU/,
+  describe('with a GPU', () => {
+    const gpu = (over: Partial<Kernel> = {}): Kernel => ({
+      ...referenceKernel(),
+      name: 'webgpu',
+      description: 'some GPU',
+      ...over,
+    });
+    /** The reference with some calls of its networks changed. */
+    const altered =
+      (change: (network: KernelNetwork) => Partial<KernelNetwork>): Kernel['createNetwork'] =>
+      async (shape, weights) => {
+        const network = await referenceKernel().createNetwork(shape, weights);
+        const changes = change(network);
+        return {
+          ...network,
+          forward: (windows) => network.forward(windows),
+          gradient: (batch) => network.gradient(batch),
+          close: () => network.close(),
+          ...changes,
+        } as KernelNetwork;
+      };
+    const broken = altered((network) => ({
+      forward: async (windows) => (await network.forward(windows)).map((output) => output * 1.001),
+    }));
+    /** Answers the batch that is timed, which is large, after so long; others as the reference does. */
+    const lasting = (milliseconds: number) =>
+      altered((network) => ({
+        gradient: async (batch) => {
+          if (batch.starts.length < 1000) return await network.gradient(batch);
+          await new Promise((resolve) => setTimeout(resolve, milliseconds));
+          return { sums: new BigInt64Array(), sequences: 0 };
+        },
+      }));
+    const choose = async (over: Partial<KernelOffers>) => {
+      const said: string[] = [];
+      const kernel = await chooseKernelFrom({ ...offers, ...over }, { kernel: 'auto', say: (line) => said.push(line) });
+      return { name: kernel.name, said };
+    };
+
+    it('auto takes the one that is right and faster, and says the rates', async () => {
+      const { name, said } = await choose({
+        webgpu: () => ({ kernel: gpu({ createNetwork: lasting(1) }) }),
+        native: () => ({ kernel: { ...native(1), createNetwork: lasting(60) } }),
+      });
+      assert.equal(name, 'webgpu');
+      assert.match(said.join(), /Using some GPU: .* against .* sequences/);
+    });
+
+    it('auto leaves a slower one, and says the rates', async () => {
+      const { name, said } = await choose({
+        webgpu: () => ({ kernel: gpu({ createNetwork: lasting(60) }) }),
+        native: () => ({ kernel: { ...native(1), createNetwork: lasting(1) } }),
+      });
+      assert.equal(name, 'native');
+      assert.match(said.join(), /Not using some GPU/);
+    });
+
+    it('auto leaves one that answers wrongly, and says so', async () => {
+      const { name, said } = await choose({ webgpu: () => ({ kernel: gpu({ createNetwork: broken }) }) });
+      assert.equal(name, 'native');
+      assert.match(said.join(), /Not using some GPU: its outputs are off by/);
+    });
+
+    it('auto never takes one in software, and tries nothing on it', async () => {
+      const createNetwork = () => assert.fail('it was tried');
+      const { name, said } = await choose({ webgpu: () => ({ kernel: gpu({ software: true, createNetwork }) }) });
+      assert.equal(name, 'native');
+      assert.deepEqual(said, []);
+    });
+
+    it('auto takes a GPU where there is no native kernel', async () => {
+      const { name, said } = await choose({
+        webgpu: () => ({ kernel: gpu() }),
+        native: () => ({ unavailable: 'no compiler' }),
+      });
+      assert.equal(name, 'webgpu');
+      assert.match(said.join(), /Using some GPU/);
     });
   });
 
   it('auto always finds one', async () => {
     const kernel = await chooseKernel({ kernel: 'auto' });
-    assert.ok(kernel.name === 'native' || kernel.name === 'reference');
+    assert.ok(['native', 'webgpu', 'reference'].includes(kernel.name));
     kernel.close();
   });
 

@@ -11,6 +11,7 @@ import {
   parameterCount,
   parametersOf,
 } from '../../src/kernel/index.ts';
+import { takeTestGpu } from './webgpu-support.ts';
 
 const shape: NetworkShape = {
   windowLength: 5,
@@ -70,9 +71,10 @@ describe('optimisers for large batches', () => {
       BigInt(Math.round((gradient[p] ?? 0) * sequences * GRADIENT_SCALE)),
     );
 
-  for (const name of ['native', 'reference'] as const) {
+  for (const name of ['native', 'reference', 'webgpu'] as const) {
     for (const kind of ['lamb', 'lars'] as const) {
       it(`${kind} on the ${name} kernel`, async (t) => {
+        if (name === 'webgpu') takeTestGpu();
         const kernel = await chooseKernel({ kernel: name, threads: 2 }).catch((error: Error) => t.skip(error.message));
         if (!kernel) return;
         const weights = initialWeights(shape, 2);

@@ -15,13 +15,18 @@ export const swiftShader: Readonly<Record<string, string>> = ownGpu
   ? {}
   : { VK_ICD_FILENAMES: DRIVER, LD_LIBRARY_PATH: FOLDER };
 
+/** Makes the software GPU the one that this process finds. Answers why it cannot. */
+export function takeTestGpu(): string | undefined {
+  if (ownGpu) return undefined;
+  if (!existsSync(DRIVER)) return `${DRIVER} is missing: install Debian's package chromium`;
+  process.env.VK_ICD_FILENAMES = DRIVER;
+  // Dawn asks for the loader by name alone, which then finds this one.
+  koffi.load(`${FOLDER}/libvulkan.so.1`);
+  return undefined;
+}
+
 /** The kernel on the software GPU, or why there is none. */
 export async function offerTested(options: WebgpuOptions = {}) {
-  if (!ownGpu) {
-    if (!existsSync(DRIVER)) return { unavailable: `${DRIVER} is missing: install Debian's package chromium` };
-    process.env.VK_ICD_FILENAMES = DRIVER;
-    // Dawn asks for the loader by name alone, which then finds this one.
-    koffi.load(`${FOLDER}/libvulkan.so.1`);
-  }
-  return await offerWebgpu(options);
+  const unavailable = takeTestGpu();
+  return unavailable === undefined ? await offerWebgpu(options) : { unavailable };
 }

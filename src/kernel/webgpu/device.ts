@@ -6,6 +6,7 @@
  * BARCAST_E_DEVICE when it is silent for longer than the timeout. After the last two the device is not used again.
  */
 import { BarcastError } from '../../base/index.ts';
+import { missingVulkan } from './vulkan.ts';
 
 /** WebGPU's buffer usages (https://www.w3.org/TR/webgpu/#namespacedef-gpubufferusage). */
 export const USAGE = { mapRead: 0x1, copySource: 0x4, copyTarget: 0x8, uniform: 0x40, storage: 0x80 } as const;
@@ -68,29 +69,24 @@ export async function within<T>(promise: Promise<T>, timeoutMs: number, what: st
   }
 }
 
-/** Dawn looks for the Vulkan loader by name, and prints a warning where it is missing: look first. */
-async function missingLoader(): Promise<string | undefined> {
-  if (process.platform !== 'linux') return undefined;
-  try {
-    const { default: koffi } = await import('koffi');
-    koffi.load('libvulkan.so.1');
-    return undefined;
-  } catch {
-    return 'there is no Vulkan loader (libvulkan.so.1): install the driver of the GPU, and libvulkan1 on Debian';
-  }
-}
+/**
+ * Dawn's doors, by the adapter asked for. Kept for good: one that is collected takes the process down while the driver's
+ * threads still run (seen with Dawn of webgpu 0.6.2); kept ones do not hinder its end.
+ */
+const doors = new Map<string | undefined, GPU>();
 
 /** An adapter and what it says, or why there is none. */
 export async function findAdapter({
   adapter: name,
   timeoutMs = DEVICE_TIMEOUT_MS,
-}: DeviceOptions = {}): Promise<{ gpu: GPU; adapter: GPUAdapter; facts: AdapterFacts } | { unavailable: string }> {
-  const missing = await missingLoader();
+}: DeviceOptions = {}): Promise<{ adapter: GPUAdapter; facts: AdapterFacts } | { unavailable: string }> {
+  const missing = await missingVulkan();
   if (missing !== undefined) return { unavailable: missing };
-  let gpu: GPU;
+  let gpu = doors.get(name);
   try {
     const { create } = await import('webgpu');
-    gpu = create(name === undefined ? [] : [`adapter=${name}`]);
+    gpu ??= create(name === undefined ? [] : [`adapter=${name}`]);
+    doors.set(name, gpu);
   } catch (cause) {
     return { unavailable: `the package 'webgpu' (Dawn) does not load: ${firstLine(cause)}` };
   }
@@ -105,7 +101,7 @@ export async function findAdapter({
     const which = name === undefined ? 'no GPU adapter' : `no GPU adapter called '${name}'`;
     return { unavailable: `${which}: there is no GPU, or its driver has no Vulkan, Metal or Direct3D 12` };
   }
-  return { gpu, adapter, facts: factsOf(adapter) };
+  return { adapter, facts: factsOf(adapter) };
 }
 
 function factsOf(adapter: GPUAdapter): AdapterFacts {
@@ -133,10 +129,10 @@ export async function openDevice(options: DeviceOptions = {}): Promise<{ device:
   const { timeoutMs = DEVICE_TIMEOUT_MS } = options;
   const found = await findAdapter(options);
   if ('unavailable' in found) return found;
-  const { gpu, adapter, facts } = found;
+  const { adapter, facts } = found;
   try {
     const asked = adapter.requestDevice({ requiredLimits: { ...facts.limits } });
-    return { device: new Device(gpu, await within(asked, timeoutMs, 'opening the GPU'), facts, timeoutMs) };
+    return { device: new Device(await within(asked, timeoutMs, 'opening the GPU'), facts, timeoutMs) };
   } catch (cause) {
     return { unavailable: `${adapterName(facts)} gives no device: ${firstLine(cause)}` };
   }
@@ -146,15 +142,12 @@ export async function openDevice(options: DeviceOptions = {}): Promise<{ device:
 export class Device {
   readonly facts: AdapterFacts;
   readonly timeoutMs: number;
-  /** Dawn lives as long as this object is reachable. */
-  #gpu: GPU | undefined;
   readonly #device: GPUDevice;
   readonly #lost: Promise<never>;
   #failure: BarcastError | undefined;
   #closed = false;
 
-  constructor(gpu: GPU, device: GPUDevice, facts: AdapterFacts, timeoutMs: number) {
-    this.#gpu = gpu;
+  constructor(device: GPUDevice, facts: AdapterFacts, timeoutMs: number) {
     this.#device = device;
     this.facts = facts;
     this.timeoutMs = timeoutMs;
@@ -267,11 +260,10 @@ export class Device {
     if (this.#closed) return;
     this.#closed = true;
     this.#device.destroy();
-    this.#gpu = undefined;
   }
 
   #refuseFailed(): void {
     if (this.#failure) throw this.#failure;
-    if (this.#gpu === undefined) throw deviceError('the GPU was closed');
+    if (this.#closed) throw deviceError('the GPU was closed');
   }
 }

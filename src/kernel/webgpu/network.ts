@@ -58,6 +58,15 @@ interface Bound {
   readonly step: Step;
 }
 
+/** What a network computes with, and how. */
+export interface NetworkDevice {
+  readonly device: Device;
+  readonly pipelines: Pipelines;
+  readonly cutOf: ChooseCut;
+  /** Memory that a chunk may take; absent for a share that suits the device. */
+  readonly chunkBytes: number | undefined;
+}
+
 export class WebgpuNetwork implements KernelNetwork {
   readonly shape: NetworkShape;
   readonly #device: Device;
@@ -76,34 +85,29 @@ export class WebgpuNetwork implements KernelNetwork {
   /** The packed weights are those of record. */
   #packed = false;
 
-  private constructor(
-    device: Device,
-    pipelines: Pipelines,
-    shape: NetworkShape,
-    cutOf: ChooseCut,
-    released: () => void,
-  ) {
+  readonly #chunkBytes: number | undefined;
+
+  private constructor(how: NetworkDevice, shape: NetworkShape, released: () => void) {
     this.shape = structuredClone(shape);
-    this.#device = device;
-    this.#pipelines = pipelines;
+    this.#device = how.device;
+    this.#pipelines = how.pipelines;
     this.#plan = planNetwork(shape);
-    this.#cutOf = cutOf;
+    this.#cutOf = how.cutOf;
+    this.#chunkBytes = how.chunkBytes;
     this.#released = released;
     this.#matrix = new MatrixCache();
   }
 
   /** @param released called once, after the network is closed */
   static async create(
-    device: Device,
-    pipelines: Pipelines,
+    how: NetworkDevice,
     shape: NetworkShape,
     weights: Float32Array,
-    cutOf: ChooseCut,
     released: () => void,
   ): Promise<WebgpuNetwork> {
     const P = parameterCount(shape);
     checkWeights(weights, P);
-    const network = new WebgpuNetwork(device, pipelines, shape, cutOf, released);
+    const network = new WebgpuNetwork(how, shape, released);
     await network.#make({
       weights: 4 * P,
       moments: 8 * P,
@@ -244,7 +248,7 @@ export class WebgpuNetwork implements KernelNetwork {
 
   async #applySums(sequences: number, settings: OptimizerSettings): Promise<void> {
     const t = this.#updates + 1;
-    const { learningRate, beta1, beta2, epsilon, weightDecay, clipNorm } = settings;
+    const { kind = 'adam', learningRate, beta1, beta2, epsilon, weightDecay, clipNorm } = settings;
     this.#write(
       'settings',
       Float32Array.of(
@@ -259,11 +263,11 @@ export class WebgpuNetwork implements KernelNetwork {
         1 - beta2 ** t,
         epsilon,
         learningRate * weightDecay,
-        0,
+        weightDecay,
       ),
     );
     await this.#run(
-      this.#stepsOf('update', () => updateSteps(this.#plan)),
+      this.#stepsOf(`update ${kind}`, () => updateSteps(this.#plan, kind)),
       0,
     );
   }
@@ -310,7 +314,7 @@ export class WebgpuNetwork implements KernelNetwork {
   /** A chunk's buffers, large enough for the call or as large as the device takes. */
   async #makeRoom(sequences: number, training: boolean): Promise<void> {
     const kind = training ? 'training' : 'inference';
-    const wanted = chunkSequences(this.#plan, sequences, training, this.#device.facts);
+    const wanted = chunkSequences(this.#plan, sequences, training, this.#device.facts, this.#chunkBytes);
     if (this.#room[kind] >= wanted) return;
     await this.#roomFor(chunkBytes(this.#plan, wanted, training));
     this.#room[kind] = wanted;

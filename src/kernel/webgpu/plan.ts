@@ -51,6 +51,8 @@ export interface NetworkPlan {
   /** vec4s of the packed weights */
   readonly packed: number;
   readonly dropout: number;
+  /** Kernels and biases in the flat array. */
+  readonly tensors: readonly { readonly offset: number; readonly length: number }[];
 }
 
 export function planNetwork(shape: NetworkShape): NetworkPlan {
@@ -85,6 +87,7 @@ export function planNetwork(shape: NetworkShape): NetworkPlan {
     headRows: row,
     packed,
     dropout: shape.dropout,
+    tensors: parametersOf(shape),
   };
 }
 
@@ -160,13 +163,13 @@ export function chunkSequences(
   needed: number,
   training: boolean,
   facts: Pick<AdapterFacts, 'limits' | 'software'>,
+  memory: number = facts.software ? 2 ** 27 : 2 ** 31,
 ): number {
   const { limits } = facts;
   const largest = Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize);
-  const all = facts.software ? 2 ** 27 : 2 ** 31;
   const sizes = Object.values(chunkBytes(plan, TILE, training));
   const tilesByBuffer = Math.floor(largest / Math.max(...sizes));
-  const tilesInAll = Math.floor(all / sizes.reduce((a, b) => a + b));
+  const tilesInAll = Math.floor(memory / sizes.reduce((a, b) => a + b));
   // A dispatch has at most maxComputeWorkgroupsPerDimension groups of four sequences.
   const tilesByGrid = Math.floor(limits.maxComputeWorkgroupsPerDimension / (TILE / 4));
   const tiles = Math.min(Math.ceil(needed / TILE), tilesByBuffer, tilesByGrid, Math.max(1, tilesInAll));

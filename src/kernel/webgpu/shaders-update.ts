@@ -54,7 +54,7 @@ const SETTINGS = `
 struct Settings {
   scale: f32, clip: f32, rate: f32, beta1: f32,
   fresh1: f32, beta2: f32, fresh2: f32, correction1: f32,
-  correction2: f32, epsilon: f32, decay: f32, unused: f32,
+  correction2: f32, epsilon: f32, decay: f32, weightDecay: f32,
 }
 @group(0) @binding(0) var<uniform> settings: Settings;
 // From the absolute value: a small negative one would drown in the rounding of its low word.
@@ -118,6 +118,85 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   newMoments[${P}u + p] = v;
   newWeights[p] = next;
   if (!finite(next) || !finite(m) || !finite(v)) { atomicStore(&flags[${FLAGS.update}], 1u); }
+}`;
+}
+
+const LARS_TRUST = 0.001;
+
+/**
+ * LAMB and LARS: a workgroup a tensor, whose norms come first. Bindings as {@link adam}. Grid: tensors.
+ */
+export function tensorwise(plan: NetworkPlan, kind: 'lamb' | 'lars'): string {
+  const P = plan.parameters;
+  const list = (of: 'offset' | 'length') => plan.tensors.map((tensor) => `${tensor[of]}u`).join(', ');
+  const count = plan.tensors.length;
+  return `${SETTINGS}
+@group(0) @binding(1) var<storage, read> sums: array<vec2u>;
+@group(0) @binding(2) var<storage, read> norm: array<f32>;
+@group(0) @binding(3) var<storage, read> weights: array<f32>;
+@group(0) @binding(4) var<storage, read> moments: array<f32>;
+@group(0) @binding(5) var<storage, read_write> newWeights: array<f32>;
+@group(0) @binding(6) var<storage, read_write> newMoments: array<f32>;
+@group(0) @binding(7) var<storage, read_write> flags: array<atomic<u32>>;
+${FINITE}
+const offsets = array<u32, ${count}>(${list('offset')});
+const lengths = array<u32, ${count}>(${list('length')});
+var<workgroup> parts: array<vec2f, 256>;
+fn gradient(p: u32) -> f32 {
+  let g = mean(sums[p]);
+  return select(g, g * (settings.clip / norm[0]), settings.clip > 0 && norm[0] > settings.clip);
+}
+// The two moments after the update, and the step before its rate.
+fn moved(p: u32) -> vec3f {
+  let g = gradient(p);
+  let decayed = settings.weightDecay * weights[p];
+  ${
+    kind === 'lamb'
+      ? `let m = settings.beta1 * moments[p] + settings.fresh1 * g;
+  let v = settings.beta2 * moments[${P}u + p] + settings.fresh2 * g * g;
+  return vec3f(m, v, (m / settings.correction1) / (sqrt(v / settings.correction2) + settings.epsilon) + decayed);`
+      : `return vec3f(moments[p], moments[${P}u + p], g + decayed);`
+  }
+}
+@compute @workgroup_size(256)
+fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) group: vec3u) {
+  var places = offsets;
+  var sizes = lengths;
+  let offset = places[group.x];
+  let end = offset + sizes[group.x];
+  var squares = vec2f(0);
+  for (var p = offset + thread; p < end; p += 256u) {
+    let other = ${kind === 'lamb' ? 'moved(p).z' : 'gradient(p)'};
+    squares += vec2f(weights[p] * weights[p], other * other);
+  }
+  parts[thread] = squares;
+  workgroupBarrier();
+  for (var half = 128u; half > 0u; half /= 2u) {
+    if (thread < half) { parts[thread] += parts[thread + half]; }
+    workgroupBarrier();
+  }
+  let norms = sqrt(parts[0]);
+  var ratio = 1f;
+  ${
+    kind === 'lamb'
+      ? 'if (norms.x > 0 && norms.y > 0) { ratio = norms.x / norms.y; }'
+      : `let bottom = norms.y + settings.weightDecay * norms.x;
+  if (norms.x > 0 && bottom > 0) { ratio = ${LARS_TRUST} * norms.x / bottom; }`
+  }
+  for (var p = offset + thread; p < end; p += 256u) {
+    let state = moved(p);
+    ${
+      kind === 'lamb'
+        ? `let m = state.x;
+    let next = weights[p] - settings.rate * ratio * state.z;`
+        : `let m = settings.beta1 * state.x + settings.rate * ratio * state.z;
+    let next = weights[p] - m;`
+    }
+    newMoments[p] = m;
+    newMoments[${P}u + p] = state.y;
+    newWeights[p] = next;
+    if (!finite(next) || !finite(m) || !finite(state.y)) { atomicStore(&flags[${FLAGS.update}], 1u); }
+  }
 }`;
 }
 

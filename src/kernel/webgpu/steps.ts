@@ -1,5 +1,5 @@
 /** The dispatches of a call, planned as data: what runs in which order over which buffers. `network.ts` runs them. */
-import type { Loss } from '../kernel.ts';
+import type { Loss, OptimizerSettings } from '../kernel.ts';
 import type { Cut, Direction, LstmPlan, NetworkPlan } from './plan.ts';
 import * as head from './shaders-head.ts';
 import * as lstm from './shaders-lstm.ts';
@@ -157,13 +157,13 @@ export const gradientSteps = (plan: NetworkPlan, cutOf: ChooseCut, loss: Loss['k
 };
 
 /** Sums to new weights, kept only where nothing was wrong. */
-export const updateSteps = (plan: NetworkPlan): Step[] => [
+export const updateSteps = (plan: NetworkPlan, kind: NonNullable<OptimizerSettings['kind']>): Step[] => [
   { label: 'norm', code: update.norm(plan), buffers: ['settings', 'sums', 'norm'], grid: () => [1] },
   {
-    label: 'adam',
-    code: update.adam(plan),
+    label: kind,
+    code: kind === 'adam' ? update.adam(plan) : update.tensorwise(plan, kind),
     buffers: ['settings', 'sums', 'norm', 'weights', 'moments', 'newWeights', 'newMoments', 'flags'],
-    grid: () => [over(plan.parameters, 64)],
+    grid: () => [kind === 'adam' ? over(plan.parameters, 64) : plan.tensors.length],
   },
   {
     label: 'commit',

@@ -1,0 +1,194 @@
+/** The device behind the WebGPU kernel: none, lost, silent, full; and a process that ends when it is closed. */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import type { NetworkShape } from '../../src/kernel/index.ts';
+import { describeAdapter } from '../../src/kernel/index.ts';
+import { reportAdapter } from '../../src/kernel/webgpu/adapters.ts';
+import { openDevice, USAGE, within } from '../../src/kernel/webgpu/device.ts';
+import { MatrixCache } from '../../src/kernel/webgpu/matrix-cache.ts';
+import { chunkBytes, chunkSequences, planNetwork, possibleCuts, workgroupBytes } from '../../src/kernel/webgpu/plan.ts';
+import { exampleBatch, exampleWeights, exampleWindows, shapeOf, smallShape, usualShape } from './examples.ts';
+import { adam, bitsOf, refuses } from './support.ts';
+import { offerTested, swiftShader, takeTestGpu } from './webgpu-support.ts';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const run = promisify(execFile);
+
+async function kernelOr(skip: (reason: string) => void, options: Parameters<typeof offerTested>[0] = {}) {
+  const offered = await offerTested(options);
+  if ('kernel' in offered) return offered.kernel;
+  skip(`no kernel: ${offered.unavailable}`);
+  return undefined;
+}
+
+/** Runs a module in a process of its own. */
+const inProcess = (code: string, env: Record<string, string>) =>
+  run(process.execPath, ['--input-type=module', '-e', code], {
+    cwd: root,
+    env: { ...process.env, VK_ICD_FILENAMES: '/nowhere.json', ...env },
+    timeout: 60_000,
+  });
+
+describe('the device of the WebGPU kernel', () => {
+  it('a lost device ends the call in flight and every later one in its code', async (t) => {
+    const kernel = await kernelOr((reason) => t.skip(reason));
+    if (!kernel) return;
+    const network = await kernel.createNetwork(smallShape, exampleWeights(smallShape, 1));
+    const batch = exampleBatch(smallShape, 40, 2);
+    await network.trainStep(batch, adam);
+    const flying = network.trainStep(batch, adam);
+    kernel.loseDevice();
+    await refuses('BARCAST_E_DEVICE', () => flying);
+    await refuses('BARCAST_E_DEVICE', () => network.trainStep(batch, adam));
+    await refuses('BARCAST_E_DEVICE', () => network.readWeights());
+    await refuses('BARCAST_E_DEVICE', () => kernel.createNetwork(smallShape, exampleWeights(smallShape, 1)));
+    network.close();
+    kernel.close();
+  });
+
+  it('a silent device is given up after the timeout', async (t) => {
+    const kernel = await kernelOr((reason) => t.skip(reason), { timeoutMs: 5000 });
+    if (!kernel) return;
+    kernel.close();
+    // Nothing answers this wait, as nothing would answer from a driver that hangs.
+    await refuses('BARCAST_E_DEVICE', () => within(new Promise(() => {}), 20, 'an answer'));
+    const opened = await openDevice({ timeoutMs: 20 });
+    if ('unavailable' in opened) return t.skip(opened.unavailable);
+    const { device } = opened;
+    await refuses('BARCAST_E_DEVICE', () => device.wait(new Promise(() => {}), 'computing'));
+    assert.throws(() => device.queue, { code: 'BARCAST_E_DEVICE' });
+    device.close();
+  });
+
+  it('a buffer beyond its limits is refused before it is asked for', async (t) => {
+    const unavailable = takeTestGpu();
+    const opened = unavailable === undefined ? await openDevice() : { unavailable };
+    if ('unavailable' in opened) return t.skip(`no device: ${opened.unavailable}`);
+    const { device } = opened;
+    await refuses('BARCAST_E_SHAPE', () => device.buffers({ matrix: device.limits.maxBufferSize + 4 }, USAGE.storage));
+    const { one } = await device.buffers({ one: 64 }, USAGE.storage);
+    assert.equal(one.size, 64);
+    device.close();
+  });
+
+  it('tells what it is', async (t) => {
+    const unavailable = takeTestGpu();
+    if (unavailable !== undefined) return t.skip(unavailable);
+    const report = await reportAdapter();
+    assert.ok('name' in report, JSON.stringify(report));
+    assert.equal(report.software, report.name.includes('swiftshader'));
+    assert.ok(report.limits.maxComputeWorkgroupStorageSize >= 16384);
+    assert.match(describeAdapter(report).join('\n'), /workgroups of \d+ threads and \d+ KiB/);
+    const missing = await reportAdapter('no such card');
+    assert.ok('unavailable' in missing);
+    assert.match(describeAdapter(missing).join('\n'), /^GPU: none \(.+\)$/m);
+  });
+
+  const use = `
+    import { offerWebgpu } from './src/kernel/webgpu.ts';
+    const offered = await offerWebgpu();
+    if ('unavailable' in offered) console.log(offered.unavailable);
+    else {
+      const shape = { windowLength: 2, features: 1, lstm: [2], dropout: 0, dense: [{ units: 1, activation: 'linear' }] };
+      const network = await offered.kernel.createNetwork(shape, new Float32Array(40).slice(0, 35).fill(0.1));
+      const windows = { matrix: Float32Array.of(1, 2), starts: Int32Array.of(0), shift: Float32Array.of(0), gain: Float32Array.of(1), scaleStride: 0 };
+      console.log((await network.forward(windows)).length);
+      if (process.env.CLOSES === 'yes') { network.close(); offered.kernel.close(); }
+    }`;
+
+  for (const CLOSES of ['yes', 'no']) {
+    it(`a process ends by itself, ${CLOSES === 'yes' ? 'closed' : 'even unclosed'}`, async (t) => {
+      const unavailable = takeTestGpu();
+      if (unavailable !== undefined) return t.skip(unavailable);
+      const { stdout } = await inProcess(use, { ...swiftShader, CLOSES });
+      assert.equal(stdout, '1\n');
+    });
+  }
+
+  it('a machine without a Vulkan driver gets the reason, and nothing else is printed', async (t) => {
+    if (process.platform !== 'linux') return t.skip('Vulkan is what Linux has');
+    const { stdout, stderr } = await inProcess(use, { LD_LIBRARY_PATH: '/usr/lib/chromium' });
+    assert.match(stdout, /no Vulkan driver|no Vulkan loader/);
+    assert.equal(stdout.trim().split('\n').length, 1);
+    assert.equal(stderr.replace(/.*ExperimentalWarning.*\n|.*--trace-warnings.*\n/g, ''), '');
+  });
+});
+
+describe('the memory of the WebGPU kernel', () => {
+  const limits = {
+    maxComputeWorkgroupStorageSize: 16384,
+    maxComputeInvocationsPerWorkgroup: 256,
+    maxComputeWorkgroupsPerDimension: 65535,
+    maxStorageBufferBindingSize: 2 ** 27,
+    maxStorageBuffersPerShaderStage: 8,
+    maxBufferSize: 2 ** 28,
+  };
+  const largest: NetworkShape = shapeOf(512, 32, [256, 256, 256], [256, 256, 256, 256]);
+
+  it('fits every shape into the least that WebGPU guarantees', () => {
+    for (const shape of [largest, smallShape, usualShape, shapeOf(1, 1, [1], [1])]) {
+      const plan = planNetwork(shape);
+      for (const layer of plan.lstm) {
+        for (const direction of ['forward', 'backward'] as const) {
+          const cuts = possibleCuts(layer, direction, limits);
+          assert.ok(cuts.length > 0, `${JSON.stringify(layer)} ${direction}`);
+          for (const cut of cuts) {
+            assert.ok(workgroupBytes(layer, direction, cut) <= 16384);
+            assert.equal(32 % (cut.sequences * cut.groups), 0);
+          }
+        }
+      }
+    }
+  });
+
+  it('cuts a batch into chunks whose buffers the device takes', () => {
+    const facts = { limits, software: false };
+    for (const shape of [largest, usualShape]) {
+      const plan = planNetwork(shape);
+      for (const training of [true, false]) {
+        const n = chunkSequences(plan, 1_000_000, training, facts);
+        assert.equal(n % 32, 0);
+        assert.ok(n >= 32);
+        for (const [name, bytes] of Object.entries(chunkBytes(plan, n, training))) {
+          assert.ok(bytes <= limits.maxStorageBufferBindingSize, `${name}: ${bytes} bytes for ${n} sequences`);
+        }
+      }
+    }
+    assert.equal(chunkSequences(planNetwork(usualShape), 33, true, facts), 64);
+  });
+});
+
+describe('the feature matrix on the device', () => {
+  it('is uploaded again when it is another, or when what the windows see has changed', () => {
+    const cache = new MatrixCache();
+    const windows = exampleWindows(smallShape, 9, 1);
+    const numbers = smallShape.windowLength * smallShape.features;
+    const changed = (over = {}) => cache.changed({ ...windows, ...over }, numbers, smallShape.features);
+    assert.equal(changed(), true);
+    assert.equal(changed(), false);
+    assert.equal(changed({ matrix: windows.matrix.slice() }), true);
+    assert.equal(changed(), true);
+    windows.matrix[windows.starts[4] * smallShape.features + 5] += 1;
+    assert.equal(changed(), true);
+    assert.equal(changed(), false);
+    cache.forget();
+    assert.equal(changed(), true);
+  });
+
+  it('answers for what the matrix holds now', async (t) => {
+    const kernel = await kernelOr((reason) => t.skip(reason));
+    if (!kernel) return;
+    const network = await kernel.createNetwork(smallShape, exampleWeights(smallShape, 1));
+    const windows = exampleWindows(smallShape, 9, 1);
+    const before = await network.forward(windows);
+    windows.matrix.set(windows.matrix.map((x) => x + 0.5));
+    const after = await network.forward(windows);
+    assert.notDeepEqual(bitsOf(after), bitsOf(before));
+    assert.deepEqual(bitsOf(await network.forward({ ...windows, matrix: windows.matrix.slice() })), bitsOf(after));
+    network.close();
+    kernel.close();
+  });
+});
