@@ -1,6 +1,7 @@
 /** One inference of a whole market: milliseconds for one window of every symbol. */
-import { initialWeights, type Kernel } from '../src/kernel/index.ts';
+import { deviceWork, initialWeights, type Kernel } from '../src/kernel/index.ts';
 import { checkAgainstReference } from './check.ts';
+import { deviceRates } from './device-rates.ts';
 import { forwardFlops, standardShape, windowsOf } from './standard-model.ts';
 import { circumstances, time } from './timing.ts';
 
@@ -28,6 +29,8 @@ export async function benchInfer(
     gflops,
     peakGflops,
     shareOfPeak: peakGflops === null ? null : gflops / peakGflops,
+    work:
+      kernel.name === 'webgpu' ? deviceRates(deviceWork(shape, 'inference'), (1000 * symbols) / timing.median) : null,
     timing,
     differencesFromReference: differences,
     ...circumstances(),

@@ -1,6 +1,7 @@
 /** Training steps of the standard model: sequences a second at each batch size. */
-import { initialWeights, type Kernel } from '../src/kernel/index.ts';
+import { deviceWork, initialWeights, type Kernel } from '../src/kernel/index.ts';
 import { checkAgainstReference } from './check.ts';
+import { deviceRates } from './device-rates.ts';
 import { adam, batchOf, forwardFlops, standardShape } from './standard-model.ts';
 import { circumstances, type Timing, time } from './timing.ts';
 
@@ -46,6 +47,8 @@ export async function benchTrain(
     gflops: best.gflops,
     peakGflops,
     shareOfPeak: peakGflops === null ? null : best.gflops / peakGflops,
+    /** Of a sequence, and their rates at the best batch; null but for a GPU. */
+    work: kernel.name === 'webgpu' ? deviceRates(deviceWork(shape, 'training'), best.sequencesPerSecond) : null,
     batches: figures,
     differencesFromReference: differences,
     ...circumstances(),

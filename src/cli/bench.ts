@@ -1,5 +1,6 @@
 /** `barcast bench`: this machine's figures. Each checks the answer before it times it. */
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { describeRates } from '../../bench/device-rates.ts';
 import { benchInfer } from '../../bench/infer.ts';
 import { askPeers, peerFigures } from '../../bench/peer.ts';
 import { benchTrain } from '../../bench/train.ts';
@@ -55,6 +56,7 @@ action<BenchCommand & { batch: number[] }>(train, (context, options) =>
       `training LSTM ${ours.units} on 60 x 2, ${ours.description}; ${ours.machine}, Node ${ours.node}, ${ours.date}`,
       ...lines,
       `best: batch ${ours.batch}, ${ours.gflops.toFixed(1)} GFLOP/s${share(ours.shareOfPeak)}`,
+      ...describeRates(ours.work),
       ...compared.map(
         ({ name, runs, ratio }) =>
           `${name}: ${runs.map(rate).join(' and ')}; ours is ${ratio.toFixed(2)} times its best`,
@@ -79,6 +81,7 @@ action<BenchCommand & { symbols: number }>(infer, (context, options) =>
     const text = [
       `inference of ${ours.symbols.toLocaleString('en-US')} windows, LSTM ${ours.units} on 60 x 2, ${ours.description}; ${ours.machine}, Node ${ours.node}, ${ours.date}`,
       `p50 ${ours.p50Ms.toFixed(2)} ms, p99 ${ours.p99Ms.toFixed(2)} ms (${timing.runs} runs), ${windowsPerSecond.toLocaleString('en-US')} windows/s, ${gflops.toFixed(1)} GFLOP/s${share(shareOfPeak)}`,
+      ...describeRates(ours.work),
       ...compared.map(
         ({ name, runs, ratio }) =>
           `${name}, 500 windows: ${runs.map((run) => `${run.toFixed(2)} ms`).join(' and ')}; ours is ${ratio.toFixed(2)} times as fast as its best`,

@@ -7,3 +7,4 @@ export * from './parameters.ts';
 export { measureFmaPeak } from './peak.ts';
 export { referenceKernel } from './reference.ts';
 export { type AdapterReport, describeAdapter, reportAdapter } from './webgpu/adapters.ts';
+export { type DeviceWork, deviceWork } from './webgpu/work.ts';

@@ -6,15 +6,21 @@
  * 64-bit integers, here as two words on the device.
  */
 import { CallGuard } from './calls.ts';
-import type { Kernel, KernelNetwork, NetworkShape } from './kernel.ts';
+import type { Kernel, KernelNetwork, NetworkShape, TrainingBatch } from './kernel.ts';
+import { initialWeights, outputsOf } from './parameters.ts';
 import { type AdapterFacts, type Device, type DeviceOptions, openDevice } from './webgpu/device.ts';
-import { Pipelines, WebgpuNetwork } from './webgpu/network.ts';
+import { type NetworkDevice, Pipelines, WebgpuNetwork } from './webgpu/network.ts';
 import { type Cut, type Direction, type LstmPlan, usualCut } from './webgpu/plan.ts';
 import type { ChooseCut } from './webgpu/steps.ts';
+import { Tuner } from './webgpu/tuner.ts';
 
 export interface WebgpuOptions extends DeviceOptions {
-  /** How workgroups are cut; absent for what the tuner found, or the usual one. */
+  /** How workgroups are cut; absent for what the tuner finds. */
   readonly cut?: (layer: LstmPlan, direction: Direction, limits: AdapterFacts['limits']) => Cut;
+  /** Times the cuts that are not known yet when a network is made; absent for yes on a GPU and no in software. */
+  readonly tune?: boolean;
+  /** Where the tuner keeps its choices. */
+  readonly tuningFile?: string;
   /** Memory that a chunk of a batch may take; absent for a share that suits the device. */
   readonly chunkBytes?: number;
 }
@@ -35,36 +41,30 @@ export class WebgpuKernel implements Kernel {
   readonly description: string;
   readonly arithmetic: string;
   readonly software: boolean;
-  readonly facts: AdapterFacts;
   readonly #device: Device;
-  readonly #pipelines: Pipelines;
-  readonly #cutOf: ChooseCut;
-  readonly #chunkBytes: number | undefined;
+  readonly #how: NetworkDevice;
+  readonly #tuner: Tuner | undefined;
   readonly #guard = new CallGuard('this kernel');
   /** Networks that still use the device, and one for the kernel itself. */
   #users = 1;
 
-  constructor(device: Device, { cut, chunkBytes }: WebgpuOptions = {}) {
+  constructor(device: Device, { cut, chunkBytes, tune, tuningFile }: WebgpuOptions = {}) {
+    const { facts } = device;
+    const usual: ChooseCut = (layer, direction) =>
+      cut ? cut(layer, direction, facts.limits) : usualCut(layer, direction, facts);
+    const tunes = tune ?? (cut === undefined && !facts.software);
     this.#device = device;
-    this.#pipelines = new Pipelines(device);
-    this.#cutOf = (layer, direction) =>
-      cut?.(layer, direction, device.limits) ?? usualCut(layer, direction, device.facts);
-    this.#chunkBytes = chunkBytes;
-    this.facts = device.facts;
-    this.software = device.facts.software;
+    this.#tuner = tunes ? new Tuner(facts, usual, tuningFile) : undefined;
+    this.#how = { device, pipelines: new Pipelines(device), cutOf: this.#tuner?.cutOf ?? usual, chunkBytes };
+    this.software = facts.software;
     this.arithmetic = `WGSL, ${device.name}`;
-    this.description = `WebGPU, ${device.name}${device.facts.software ? ', in software' : ''}`;
+    this.description = `WebGPU, ${device.name}${facts.software ? ', in software' : ''}`;
   }
 
   createNetwork(shape: NetworkShape, weights: Float32Array): Promise<KernelNetwork> {
     return this.#guard.run('createNetwork', async () => {
-      const how = {
-        device: this.#device,
-        pipelines: this.#pipelines,
-        cutOf: this.#cutOf,
-        chunkBytes: this.#chunkBytes,
-      };
-      const network = await WebgpuNetwork.create(how, shape, weights, () => this.#release());
+      await this.#tuner?.tune(shape, (cutOf, direction) => timeCuts({ ...this.#how, cutOf }, shape, direction));
+      const network = await WebgpuNetwork.create(this.#how, shape, weights, () => this.#release());
       this.#users++;
       return network;
     });
@@ -82,4 +82,38 @@ export class WebgpuKernel implements Kernel {
   #release(): void {
     if (--this.#users === 0) this.#device.close();
   }
+}
+
+/** Milliseconds of the better of two passes, after one that compiles. */
+async function timeCuts(how: NetworkDevice, shape: NetworkShape, direction: Direction): Promise<number> {
+  const network = await WebgpuNetwork.create(how, shape, initialWeights(shape, 1), () => {});
+  try {
+    const batch = tuningBatch(shape, how.device.facts.software ? 64 : 2048);
+    let best = Number.POSITIVE_INFINITY;
+    for (let run = 0; run < 3; run++) {
+      const before = performance.now();
+      await (direction === 'forward' ? network.forward(batch) : network.gradient(batch));
+      if (run > 0) best = Math.min(best, performance.now() - before);
+    }
+    return best;
+  } finally {
+    network.close();
+  }
+}
+
+/** Windows of zeros: what they hold changes no time. */
+function tuningBatch(shape: NetworkShape, sequences: number): TrainingBatch {
+  const { features, windowLength } = shape;
+  return {
+    matrix: new Float32Array((sequences + windowLength) * features),
+    starts: Int32Array.from({ length: sequences }, (_, b) => b),
+    shift: new Float32Array(features),
+    gain: new Float32Array(features).fill(1),
+    scaleStride: 0,
+    targets: new Float32Array(sequences * outputsOf(shape)),
+    loss: { kind: 'mse' },
+    dropoutSeed: 1,
+    step: 1,
+    firstSequence: 0,
+  };
 }

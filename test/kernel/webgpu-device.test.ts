@@ -1,15 +1,27 @@
 /** The device behind the WebGPU kernel: none, lost, silent, full; and a process that ends when it is closed. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { NetworkShape } from '../../src/kernel/index.ts';
 import { describeAdapter } from '../../src/kernel/index.ts';
 import { reportAdapter } from '../../src/kernel/webgpu/adapters.ts';
-import { openDevice, USAGE, within } from '../../src/kernel/webgpu/device.ts';
+import { findAdapter, openDevice, USAGE, within } from '../../src/kernel/webgpu/device.ts';
 import { MatrixCache } from '../../src/kernel/webgpu/matrix-cache.ts';
-import { chunkBytes, chunkSequences, planNetwork, possibleCuts, workgroupBytes } from '../../src/kernel/webgpu/plan.ts';
+import {
+  chunkBytes,
+  chunkSequences,
+  planNetwork,
+  possibleCuts,
+  usualCut,
+  workgroupBytes,
+} from '../../src/kernel/webgpu/plan.ts';
+import type { ChooseCut } from '../../src/kernel/webgpu/steps.ts';
+import { type TimeCuts, Tuner } from '../../src/kernel/webgpu/tuner.ts';
 import { exampleBatch, exampleWeights, exampleWindows, shapeOf, smallShape, usualShape } from './examples.ts';
 import { adam, bitsOf, refuses } from './support.ts';
 import { offerTested, swiftShader, takeTestGpu } from './webgpu-support.ts';
@@ -158,6 +170,60 @@ describe('the memory of the WebGPU kernel', () => {
       }
     }
     assert.equal(chunkSequences(planNetwork(usualShape), 33, true, facts), 64);
+  });
+});
+
+describe('the tuner of the WebGPU kernel', () => {
+  const file = () => join(mkdtempSync(join(tmpdir(), 'barcast-cuts-')), 'deep', 'cuts.json');
+
+  it('keeps the fastest cut of each pass for the adapter, and forgets one that no longer fits', async (t) => {
+    const unavailable = takeTestGpu();
+    const found = unavailable === undefined ? await findAdapter() : { unavailable };
+    if ('unavailable' in found) return t.skip(`no adapter: ${found.unavailable}`);
+    const { facts } = found;
+    const usual: ChooseCut = (layer, direction) => usualCut(layer, direction, facts);
+    const path = file();
+    const tuner = new Tuner(facts, usual, path);
+    const [layer] = planNetwork(usualShape).lstm;
+    const wanted = { forward: { sequences: 4, groups: 2 }, backward: { sequences: 8, groups: 1 } };
+    const tried: string[] = [];
+    const time: TimeCuts = (cutOf, direction) => {
+      const cut = cutOf(layer, direction);
+      tried.push(`${direction} ${JSON.stringify(cut)}`);
+      const { sequences, groups } = wanted[direction];
+      return Promise.resolve(cut.sequences === sequences && cut.groups === groups && !cut.resident ? 1 : 2);
+    };
+    assert.equal(await tuner.tune(usualShape, time), 2);
+    assert.equal(new Set(tried).size, tried.length, 'each cut once');
+    for (const known of [tuner, new Tuner(facts, usual, path)]) {
+      assert.deepEqual(known.cutOf(layer, 'forward'), { ...wanted.forward, resident: false });
+      assert.deepEqual(known.cutOf(layer, 'backward'), { ...wanted.backward, resident: false });
+      assert.equal(await known.tune(usualShape, () => assert.fail('timed again')), 0);
+    }
+    const smaller = { ...facts, limits: { ...facts.limits, maxComputeInvocationsPerWorkgroup: 64 } };
+    const other: ChooseCut = (own, direction) => usualCut(own, direction, smaller);
+    assert.deepEqual(new Tuner(smaller, other, path).cutOf(layer, 'forward'), other(layer, 'forward'));
+    writeFileSync(path, '{"half');
+    assert.deepEqual(new Tuner(facts, usual, path).cutOf(layer, 'forward'), usual(layer, 'forward'));
+  });
+
+  it('times the real passes of a network, and the network answers as before', async (t) => {
+    const shape = { ...smallShape, lstm: [3] };
+    const weights = exampleWeights(shape, 1);
+    const batch = exampleBatch(shape, 40, 2);
+    const answers = [];
+    const path = file();
+    for (const options of [{}, { tune: true, tuningFile: path }]) {
+      const kernel = await kernelOr((reason) => t.skip(reason), options);
+      if (!kernel) return;
+      const network = await kernel.createNetwork(shape, weights);
+      answers.push(await network.gradient(batch));
+      network.close();
+      kernel.close();
+    }
+    assert.deepEqual(answers[1], answers[0]);
+    const [cuts] = Object.values(JSON.parse(readFileSync(path, 'utf8')) as Record<string, object>);
+    assert.deepEqual(Object.keys(cuts).sort(), ['3-3 backward', '3-3 forward']);
   });
 });
 
