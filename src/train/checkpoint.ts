@@ -7,7 +7,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { BarcastError, writeFileAtomicAside } from '../base/index.ts';
+import { BarcastError, writeFileAtomic, writeFileAtomicAside } from '../base/index.ts';
 import { firstDifference } from '../collective/index.ts';
 import type { OptimizerState } from '../kernel/index.ts';
 import { decodeSafetensors, encodeSafetensors } from '../model/index.ts';
@@ -35,6 +35,9 @@ export interface RunPlace {
   readonly lossSum: number;
   readonly history: readonly EpochRecord[];
 }
+
+/** The part of {@link RunIdentity} that says which kernel, and on what. */
+export const COMPUTED_ON = 'instruction set';
 
 /** What decides the bits of a run, in words, by name: bars, recipe, settings, seed, kernel, version. */
 export type RunIdentity = Readonly<Record<string, string>>;
@@ -126,17 +129,40 @@ export class CheckpointFile {
   }
 
   /**
+   * Takes over what the same run left on another kernel, processor or GPU, where there is nothing of its own: the
+   * weights go on from there, with last bits that may differ from a run on one of them alone.
+   * @returns what it computed on, for people; nothing where there is nothing to take over
+   */
+  adopt(identity: RunIdentity): string | undefined {
+    if (this.exists()) return undefined;
+    for (const path of this.#others()) {
+      const checkpoint = new CheckpointFile(path).read();
+      const theirs = checkpoint.identity[COMPUTED_ON];
+      if (firstDifference(identity, { ...checkpoint.identity, [COMPUTED_ON]: identity[COMPUTED_ON] })) continue;
+      writeFileAtomic(this.path, encodeCheckpoint({ ...checkpoint, identity }));
+      rmSync(path, { force: true });
+      return theirs;
+    }
+    return undefined;
+  }
+
+  /** Checkpoints of other runs in the folder, the newest first. */
+  #others(): string[] {
+    const folder = dirname(this.path);
+    return (existsSync(folder) ? readdirSync(folder) : [])
+      .filter((name) => NAME.test(name))
+      .map((name) => join(folder, name))
+      .filter((path) => path !== this.path)
+      .sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs);
+  }
+
+  /**
    * Demands that it is there and whole.
    * @throws BARCAST_E_CHECKPOINT, naming what differs where the folder holds one of another run
    */
   demand(identity: RunIdentity): void {
     if (this.exists()) return void this.read();
-    const folder = dirname(this.path);
-    const others = (existsSync(folder) ? readdirSync(folder) : [])
-      .filter((name) => NAME.test(name))
-      .map((name) => join(folder, name))
-      .sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs);
-    const [newest] = others;
+    const [newest] = this.#others();
     const theirs = newest === undefined ? undefined : new CheckpointFile(newest).read().identity;
     const part = theirs && firstDifference(identity, theirs);
     const difference = part

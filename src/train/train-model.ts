@@ -23,7 +23,7 @@ import {
   weightsHash,
 } from '../model/index.ts';
 import { calibrate } from './calibrate.ts';
-import { CheckpointFile, type RunIdentity } from './checkpoint.ts';
+import { CheckpointFile, COMPUTED_ON, type RunIdentity } from './checkpoint.ts';
 import { runTraining, type TrainingResult, type TrainingRun } from './loop.ts';
 import type { TrainingSettings } from './schedule.ts';
 import { shardInMemory } from './shards.ts';
@@ -106,7 +106,15 @@ export async function trainModel(options: TrainOptions): Promise<TrainAnswer> {
   const identity = identityOf(options.version, recipe, settings, seed, kernel, scaled, targets);
   const checkpoint = CheckpointFile.of(join(registry.directory, name), identity);
   const { threadRanks = 1, collective = soloCollective() } = options;
-  if (options.resume) await together(collective, async () => checkpoint.demand(identity));
+  if (options.resume) {
+    await together(collective, async () => {
+      const from = checkpoint.adopt(identity);
+      if (from !== undefined) {
+        progress.say(`goes on from what ${from} had trained; on ${identity[COMPUTED_ON]} the last bits may differ`);
+      }
+      checkpoint.demand(identity);
+    });
+  }
   const run = {
     kernel,
     shape: recipe.network,
@@ -179,7 +187,7 @@ function identityOf(
     network: JSON.stringify(recipe.network),
     ...Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, JSON.stringify(value)])),
     seed: String(seed),
-    'instruction set': `${kernel.name} (${kernel.arithmetic})`,
+    [COMPUTED_ON]: `${kernel.name} (${kernel.arithmetic})`,
     bars: hash.digest('hex').slice(0, 32),
   };
 }

@@ -69,6 +69,9 @@ export async function within<T>(promise: Promise<T>, timeoutMs: number, what: st
   }
 }
 
+/** Every shader here writes its workgroup memory before it reads it; SwiftShader compiles zeros of 20 KiB for seconds. */
+const DAWN = 'enable-dawn-features=disable_workgroup_init';
+
 /**
  * Dawn's doors, by the adapter asked for. Kept for good: one that is collected takes the process down while the driver's
  * threads still run (seen with Dawn of webgpu 0.6.2); kept ones do not hinder its end.
@@ -85,7 +88,7 @@ export async function findAdapter({
   let gpu = doors.get(name);
   try {
     const { create } = await import('webgpu');
-    gpu ??= create(name === undefined ? [] : [`adapter=${name}`]);
+    gpu ??= create([DAWN, ...(name === undefined ? [] : [`adapter=${name}`])]);
     doors.set(name, gpu);
   } catch (cause) {
     return { unavailable: `the package 'webgpu' (Dawn) does not load: ${firstLine(cause)}` };
