@@ -1,14 +1,18 @@
 /** Training on a GPU through the command line: lost in the middle, resumed elsewhere; two ranks; what doctor tells. */
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import type { EpochMs } from '../../src/base/index.ts';
 import { startExchange } from '../../src/sources/index.ts';
+import { MPIRUN } from '../collective/support.ts';
 import { swiftShader } from '../kernel/webgpu-support.ts';
 import { answer, start, temporaryFolder } from './support.ts';
 
-const SYMBOLS = ['SPY', 'AAPL', 'KO', 'XOM'];
-const TRAIN = ['train', '--epochs', '2', '--batch', '256', '--seed', '3', '--name', 'm', '--checkpoint-every', '0.001'];
+const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+const SYMBOLS = ['SPY', 'KO'];
+const TRAIN = ['train', '--epochs', '5', '--batch', '128', '--seed', '3', '--name', 'm', '--checkpoint-every', '0.001'];
 const missing = Object.values(swiftShader).find((path) => !existsSync(path));
 
 interface Trained {
@@ -46,6 +50,33 @@ describe('training on a GPU', { skip: missing && `${missing} is missing: install
     assert.equal(rest.kernel, 'reference');
     assert.ok(rest.sequences < whole.sequences, 'it went on, it did not start again');
     assert.ok(Math.abs(rest.trainLoss - whole.trainLoss) <= 1e-3 * whole.trainLoss);
+  });
+
+  it('two devices as two ranks give the weights of one, as threads and under Open MPI', async () => {
+    const short = [
+      'train',
+      '--epochs',
+      '1',
+      '--batch',
+      '256',
+      '--seed',
+      '3',
+      '--kernel',
+      'webgpu',
+      '--name',
+      'r',
+      '--json',
+    ];
+    const one = await answer<Trained>([...short.slice(0, -1), '--models', 'one'], folder.path);
+    const threads = ['--models', 'threads', '--collective', 'threads', '--workers', '2'];
+    const two = await answer<Trained>([...short.slice(0, -1), ...threads], folder.path);
+    assert.deepEqual([two.ranks, two.weightsHash], [2, one.weightsHash]);
+    const ranks = await new Promise<string>((resolve, reject) => {
+      const words = [...MPIRUN, '-n', '2', process.execPath, MAIN, ...short, '--models', 'mpi'];
+      execFile('mpirun', words, { cwd: folder.path }, (error, stdout) => (error ? reject(error) : resolve(stdout)));
+    });
+    const mpi = JSON.parse(ranks) as Trained;
+    assert.deepEqual([mpi.ranks, mpi.weightsHash], [2, one.weightsHash]);
   });
 
   it('doctor tells the GPU', async () => {
