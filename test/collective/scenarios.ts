@@ -112,7 +112,7 @@ export const scenarios = {
   async missing(collective: Collective, absent: number) {
     await collective.barrier();
     // Longer than any rank waits; mpirun ends it with the first that gives up.
-    if (collective.rank === absent) await sleep(collective.kind === 'mpi' ? 30_000 : 1800);
+    if (collective.rank === absent) await sleep(collective.kind === 'mpi' ? 30_000 : 3000);
     else await collective.allReduce(new BigInt64Array(3));
   },
 
