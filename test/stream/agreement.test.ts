@@ -39,6 +39,8 @@ function madeUpBars(): Bar[] {
 /** Answers with a weighted sum over the scaled window: any bit that differs in a window differs in the answer. */
 const predictor: Predictor = {
   ...MODEL,
+  recipe,
+  scaler: {},
   async predict({ matrix, starts, shift, gain, scaleStride }: WindowSet) {
     const F = recipe.features.length;
     const predictedReturn = Float64Array.from(starts, (start, i) => {
