@@ -6,6 +6,7 @@ export * from './live.ts';
 export * from './memory-bus.ts';
 export * from './model-source.ts';
 export * from './recent-bars.ts';
+export * from './registry-models.ts';
 export * from './replay.ts';
 export * from './scoreboard.ts';
 export * from './scoreboard-file.ts';
