@@ -4,6 +4,8 @@ export * from './forecast.ts';
 export * from './forecaster.ts';
 export * from './live.ts';
 export * from './memory-bus.ts';
+export * from './nats-bus.ts';
+export type { NatsOptions } from './nats-connection.ts';
 export * from './model-source.ts';
 export * from './recent-bars.ts';
 export * from './replay.ts';
