@@ -5,6 +5,8 @@ export * from './forecast.ts';
 export * from './forecaster.ts';
 export * from './live.ts';
 export * from './memory-bus.ts';
+export * from './nats-bus.ts';
+export type { NatsOptions } from './nats-connection.ts';
 export * from './model-source.ts';
 export * from './price-trail.ts';
 export * from './recent-bars.ts';
