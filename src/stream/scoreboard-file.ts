@@ -58,7 +58,7 @@ export function keepScoreboard(
     }
   };
   renew();
-  scores.onTaken = (taken) => {
+  const take = (taken: Taken) => {
     try {
       journal?.append(taken);
     } catch {
@@ -69,8 +69,10 @@ export function keepScoreboard(
     const lacking = journal === undefined && performance.now() - triedAt > TRY_AGAIN_MS;
     if (grown || lacking) renew();
   };
+  scores.onTaken = take;
   return {
     close() {
+      if (scores.onTaken !== take) return;
       scores.onTaken = undefined;
       renew();
       journal?.close();

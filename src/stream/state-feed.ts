@@ -4,8 +4,9 @@
  * A state that starts behind on a bus that keeps its streams reads them from the past on. The topics are read
  * independently of each other, and one may run far ahead; so while it catches up, what is older in market time goes
  * first, and the scores come out as they did for whoever was there. A topic that has been silent for a moment has
- * nothing older to come and is not waited for.
+ * nothing older to come and is not waited for. Once all are silent it has caught up and takes everything as it comes.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { EpochMs } from '../base/index.ts';
 import type { Batch, Bus, Subscription, Topic, Topics } from './bus.ts';
 import type { Forecast } from './forecast.ts';
@@ -45,7 +46,7 @@ export async function feedState(
     keyOf: (item: Topics[T]) => number,
     take: (items: readonly Topics[T][]) => void,
   ): Promise<Lane> => ({
-    subscription: await bus.subscribe(topic, { name: `${name}-${topic}`, since } as Parameters<Bus['subscribe']>[1]),
+    subscription: await bus.subscribe(topic, { name: `${name}-${topic}`, since }),
     keyOf: ({ items }: Batch<Topics[T]>) => keyOf(items[0]),
     take,
   });
@@ -99,12 +100,15 @@ async function takeOldestFirst(lanes: readonly Lane[]): Promise<void> {
     const batches = lane.subscription[Symbol.asyncIterator]();
     return { lane, batches, batch: undefined, waiting: undefined, silent: false, ended: false };
   });
+  let caughtUp = false;
   while (heads.some(({ ended, batch }) => !ended || batch !== undefined)) {
     for (const head of heads) if (!head.ended && head.batch === undefined) head.waiting ??= askNext(head);
     const unknown = heads.filter(({ batch, ended, silent }) => batch === undefined && !ended && !silent);
     const known = heads.filter(({ batch }) => batch !== undefined);
-    if (known.length === 0) await Promise.race(heads.flatMap(({ waiting }) => waiting ?? []));
-    else if (unknown.length > 0) await silence(unknown);
+    const asked = heads.filter(({ waiting }) => waiting !== undefined);
+    if (known.length === 0 && caughtUp) await Promise.race(asked.map(({ waiting }) => waiting));
+    else if (known.length === 0) caughtUp = await silence(asked);
+    else if (unknown.length > 0 && !caughtUp) await silence(unknown);
     else {
       const key = ({ lane, batch }: Head) => lane.keyOf(batch as Batch<never>);
       const oldest = known.reduce((a, b) => (key(b) < key(a) ? b : a));
@@ -122,15 +126,12 @@ async function askNext(head: Head): Promise<void> {
   else head.batch = value;
 }
 
-/** Resolves when one of the lanes has something, or none had for a moment: then they count as silent. */
-async function silence(heads: readonly Head[]): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const passed = new Promise<void>((resolve) => {
-    timer = setTimeout(() => {
-      for (const head of heads) head.silent = true;
-      resolve();
-    }, SILENT_MS);
-  });
-  await Promise.race([passed, ...heads.map(({ waiting }) => waiting)]);
-  clearTimeout(timer);
+/** Resolves when one of the lanes has something, or none had for a moment: then they count as silent. @returns the latter */
+async function silence(heads: readonly Head[]): Promise<boolean> {
+  const stop = new AbortController();
+  const passed = sleep(SILENT_MS, true, { signal: stop.signal }).catch(() => false);
+  const silent = await Promise.race([passed, ...heads.map(({ waiting }) => waiting?.then(() => false))]);
+  stop.abort();
+  if (silent) for (const head of heads) head.silent = true;
+  return silent === true;
 }
