@@ -20,7 +20,7 @@ import { BarcastError, systemErrorCode } from '../base/index.ts';
 import type { LiveState } from '../stream/index.ts';
 import { checkAccess, isSameOrigin, tokenChecker } from './access.ts';
 import { addApi } from './api.ts';
-import { answerErrors, errorBody } from './errors.ts';
+import { answerBrokenRequest, answerError, answerErrors, errorBody } from './errors.ts';
 import { addMetrics } from './metrics.ts';
 import { addPages } from './pages.ts';
 import { ROUTES, SHARED_SCHEMAS, TAGS } from './schemas.ts';
@@ -80,6 +80,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     routerOptions: { maxParamLength: 100 },
     loggerInstance: loggerOf(options.logLevel),
     forceCloseConnections: true,
+    clientErrorHandler: answerBrokenRequest,
+    frameworkErrors: answerError,
     trustProxy: options.trustProxy ?? false,
     ajv: { customOptions: { coerceTypes: true, removeAdditional: false } },
   });
