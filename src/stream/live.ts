@@ -17,8 +17,9 @@ import {
 } from '../base/index.ts';
 import type { LiveSource } from '../sources/index.ts';
 import type { Bus, Subscription } from './bus.ts';
-import type { Predictor } from './forecast.ts';
-import { Forecaster, type LiveWindows } from './forecaster.ts';
+import { Forecaster } from './forecaster.ts';
+import type { NewWindows } from './market-windows.ts';
+import type { ModelSource } from './model-source.ts';
 import { minutesOf, type Pace, type PastBars, realPace } from './replay.ts';
 import { keepScoreboard } from './scoreboard-file.ts';
 import type { LiveState } from './state.ts';
@@ -26,9 +27,9 @@ import type { LiveState } from './state.ts';
 export interface LiveOptions {
   readonly source: LiveSource;
   readonly symbols: readonly string[];
-  readonly predictor: Predictor;
-  /** `new LiveMarket(recipe, scaler)` of the predictor's recipe. */
-  readonly market: LiveWindows;
+  /** Whose models forecast; its owner closes it. */
+  readonly models: ModelSource;
+  readonly newWindows?: NewWindows;
   readonly bus: Bus;
   /** Fed here; its clock becomes the source's. Set its model first. */
   readonly state: LiveState;
@@ -62,8 +63,8 @@ const LONGEST_PAUSE_MS = 60_000;
 
 /** Starts the chain. @throws what the reader of `warmUp` throws, BARCAST_E_BUS, BARCAST_E_CHECKPOINT */
 export async function startLive(options: LiveOptions): Promise<Live> {
-  const { source, symbols, predictor, market, bus, state, notice } = options;
-  const forecaster = new Forecaster(market, predictor);
+  const { source, symbols, models, newWindows, bus, state, notice } = options;
+  const forecaster = new Forecaster(models, newWindows);
   state.clock = source.clock;
   state.counts = forecaster.counts;
   state.follow(symbols);

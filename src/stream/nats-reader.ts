@@ -2,9 +2,14 @@
  * A stream from a place on, every message once and in order, for as long as it takes: over a server that goes away and
  * comes back, and over messages that have been removed meanwhile. It takes no more than its reader does.
  */
-import { DeliverPolicy, type JsMsg, jetstream } from '@nats-io/jetstream';
-import { type ConsumerMessages, type OrderedConsumerOptions } from '@nats-io/jetstream';
-import { isoOf, type EpochMs } from '../base/index.ts';
+import {
+  type ConsumerMessages,
+  DeliverPolicy,
+  type JsMsg,
+  jetstream,
+  type OrderedConsumerOptions,
+} from '@nats-io/jetstream';
+import { type EpochMs, isoOf } from '../base/index.ts';
 import type { Nats } from './nats-connection.ts';
 
 /** Where to begin. */

@@ -7,7 +7,7 @@
  */
 import { type Bar, parseSymbol } from '../bars/index.ts';
 import { type EpochMinute, epochMinute, isoOfMinute, MS_PER_MINUTE } from '../base/index.ts';
-import { type Topic, type Topics } from './bus.ts';
+import type { Topic, Topics } from './bus.ts';
 import type { Forecast } from './forecast.ts';
 
 /** Bytes of the largest message that is taken; ours have a few hundred. The streams refuse larger ones at the server. */

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
 import type { Bar } from '../../src/bars/index.ts';
-import { type Bus, type Subscription, type Topic, TOPICS } from '../../src/stream/index.ts';
+import { type Bus, type Subscription, TOPICS, type Topic } from '../../src/stream/index.ts';
 import { bar, forecastOf, OPEN, settled } from './fixtures.ts';
 
 export const closes = (items: readonly Bar[]) => items.map((it) => it.close);
