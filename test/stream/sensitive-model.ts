@@ -5,7 +5,7 @@ import { buildWindows, type FittedScaler, recipeOf, type WindowSet } from '../..
 import type { Forecast, Predictor } from '../../src/stream/index.ts';
 import { MODEL, marketOf, OPEN } from './fixtures.ts';
 
-const recipe = recipeOf('returns');
+const RETURNS = recipeOf('returns');
 
 /** Minutes from the open on, each with the bars of its symbols; every fifth symbol trades in nine minutes of ten. */
 export function madeUpMinutes(symbols: number, minutes: number, from: number = OPEN): Bar[][] {
@@ -26,12 +26,12 @@ export function madeUpMinutes(symbols: number, minutes: number, from: number = O
   });
 }
 
-export function scalerOf(minutes: readonly Bar[][]): FittedScaler {
+export function scalerOf(minutes: readonly Bar[][], recipe = RETURNS): FittedScaler {
   return recipe.fit(buildWindows(marketOf(minutes.flat()), recipe, { requireTarget: false }));
 }
 
 /** Answers with a weighted sum over the scaled window. */
-export function sensitiveModel(scaler: FittedScaler, weightsHash = MODEL.weightsHash): Predictor {
+export function sensitiveModel(scaler: FittedScaler, weightsHash = MODEL.weightsHash, recipe = RETURNS): Predictor {
   const [T, F] = [recipe.windowLength, recipe.features.length];
   const weights = Float64Array.from({ length: T * F }, (_, i) => Math.cos(i + weightsHash.length));
   return {

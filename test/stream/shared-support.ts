@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { Bar } from '../../src/bars/index.ts';
-import { type EpochMs, epochMinute } from '../../src/base/index.ts';
+import { type EpochMs, epochMinute, Random } from '../../src/base/index.ts';
 import {
   type Forecast,
   type ModelSource,
@@ -14,7 +14,10 @@ import {
   startSharedForecaster,
   type Topic,
 } from '../../src/stream/index.ts';
+import { endsOf } from '../../src/stream/nats-reader.ts';
+import { SharedWork } from '../../src/stream/shared-work.ts';
 import { marketOf, OPEN } from './fixtures.ts';
+import { bytesOf, madeUpMinutes, scalerOf, sensitiveModel } from './sensitive-model.ts';
 
 export const everything = 0 as EpochMs;
 
@@ -88,4 +91,71 @@ export class ForecasterProcess {
     this.#process.kill(signal);
     await once(this.#process, 'exit');
   }
+}
+
+/** Waits until so many batches have been recorded and all of them are forecast. */
+export async function allForecast(bus: NatsBus, batches: number): Promise<void> {
+  const work = await SharedWork.join(bus.nats, 'test', 2000);
+  while ((await work.state()).doneTo < batches) await new Promise((resolve) => setTimeout(resolve, 20));
+}
+
+/** Waits until something holds. */
+export async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await new Promise((resolve) => setTimeout(resolve, 10));
+}
+
+export interface KillOptions {
+  readonly bus: NatsBus;
+  readonly url: string;
+  readonly symbols: number;
+  readonly minutes: number;
+  /** A random forecaster of three is killed so often, and another one started for it. */
+  readonly killMs: number;
+  /** A market minute. */
+  readonly minuteMs: number;
+}
+
+/** Three forecasters, one of which is killed again and again while the bars come. @returns what was published, and what an undisturbed run gives */
+export async function killForecasters({ bus, url, symbols, minutes, killMs, minuteMs }: KillOptions) {
+  const bars = madeUpMinutes(symbols, minutes);
+  const expected = await undisturbed(bars, sensitiveModel(scalerOf(bars)));
+  const start = () => ForecasterProcess.start(url, symbols, minutes);
+  const forecasters = await Promise.all([start(), start(), start()]);
+  const random = new Random(5);
+  const total = () => forecasters.reduce((sum, it) => sum + it.forecasts, 0);
+  let [kills, feeding] = [0, true];
+  const killing = (async () => {
+    while (feeding) {
+      await new Promise((resolve) => setTimeout(resolve, killMs));
+      if (!feeding) return;
+      const victim = Math.floor(random.uniform() * forecasters.length);
+      await forecasters[victim].end('SIGKILL');
+      kills++;
+      forecasters[victim] = await start();
+    }
+  })();
+  const startedAtMs = performance.now();
+  try {
+    for (const [m, minute] of bars.entries()) {
+      await bus.publish('bars', minute);
+      const wait = (m + 1) * minuteMs - (performance.now() - startedAtMs);
+      if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
+    }
+    feeding = false;
+    await killing;
+    await published(bus, 'forecasts', expected.length);
+  } finally {
+    feeding = false;
+    await killing;
+    for (const forecaster of forecasters) await forecaster.end('SIGTERM');
+  }
+  // Everything has been said: what came twice would be there now.
+  const found = await published(bus, 'forecasts', (await endsOf(bus.nats, 'FORECASTS')).last);
+  return {
+    kills,
+    found: bytesOf(found),
+    expected: bytesOf(expected),
+    seconds: (performance.now() - startedAtMs) / 1000,
+    last: total(),
+  };
 }
