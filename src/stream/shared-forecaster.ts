@@ -15,7 +15,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type JsMsg, jetstream } from '@nats-io/jetstream';
 import type { Bar } from '../bars/index.ts';
-import { epochMinute, epochMs } from '../base/index.ts';
+import { type EpochMs, epochMinute, epochMs } from '../base/index.ts';
 import { decodeRecord, encodeRecord, type LoggedBatch, medianOf, restartAt } from './batch-log.ts';
 import { Bell } from './batch-queue.ts';
 import { messageIdOf, type Topic } from './bus.ts';
@@ -24,7 +24,7 @@ import { Forecaster, type ForecasterCounts, type ForecasterResult } from './fore
 import type { NewWindows, TakenMinute } from './market-windows.ts';
 import type { ModelSource } from './model-source.ts';
 import { IDLE_MS, LARGEST_BATCH, messagesOf, type NatsBus } from './nats-bus.ts';
-import { BATCHES, BATCHES_SUBJECT, DUPLICATE_WINDOW_MS, streamOf } from './nats-connection.ts';
+import { BATCHES, BATCHES_SUBJECT, DUPLICATE_WINDOW_MS, type Nats, streamOf } from './nats-connection.ts';
 import { END_OF_BATCH } from './nats-publisher.ts';
 import { endsOf, readStream } from './nats-reader.ts';
 import { Decoder } from './nats-wire.ts';
@@ -134,20 +134,8 @@ class Run {
   async findPlace(): Promise<void> {
     const { nats } = this.#options.bus;
     this.#doneTo = (await this.#work.state()).doneTo;
-    const { first, last } = await endsOf(nats, BATCHES);
-    const records: LoggedBatch[] = [];
-    const from = Math.max(first, this.#doneTo - RECORDS_READ);
-    if (last >= from && last > 0) {
-      const reading = new AbortController();
-      for await (const message of readStream(nats, BATCHES, { sequence: from }, reading.signal)) {
-        const cutTo = records.at(-1)?.to ?? firstFrom(message.data) - 1;
-        const record = decodeRecord(message.data, cutTo);
-        if (record !== undefined) records.push({ ...record, sequence: message.seq });
-        if (message.seq >= last) reading.abort();
-      }
-    }
-    const done = records.filter(({ sequence }) => sequence <= this.#doneTo);
-    const { index, open } = restartAt(done);
+    const { records, last } = await readLogTail(nats, this.#doneTo);
+    const { index, open } = restartAt(records.filter(({ sequence }) => sequence <= this.#doneTo));
     this.#oldestMinute = open;
     this.#log = records.slice(index);
     this.#logTo = last;
@@ -408,6 +396,33 @@ class Run {
     this.#turn = turn.catch(() => {});
     return turn;
   }
+}
+
+/** The records of the log from well before a sequence on to its present end. */
+async function readLogTail(nats: Nats, doneTo: number): Promise<{ records: LoggedBatch[]; last: number }> {
+  const { first, last } = await endsOf(nats, BATCHES);
+  const records: LoggedBatch[] = [];
+  const from = Math.max(first, doneTo - RECORDS_READ);
+  if (last === 0 || last < from) return { records, last };
+  const reading = new AbortController();
+  for await (const message of readStream(nats, BATCHES, { sequence: from }, reading.signal)) {
+    const record = decodeRecord(message.data, records.at(-1)?.to ?? firstFrom(message.data) - 1);
+    if (record !== undefined) records.push({ ...record, sequence: message.seq });
+    if (message.seq >= last) reading.abort();
+  }
+  return { records, last };
+}
+
+/** When the first bar of the session that is being forecast was stored; undefined when nothing has been recorded. */
+export async function presentSessionSince(nats: Nats): Promise<EpochMs | undefined> {
+  const { last } = await endsOf(nats, BATCHES);
+  const { records } = await readLogTail(nats, last);
+  const { index } = restartAt(records);
+  if (records.length === 0) return undefined;
+  const { first, last: lastBar } = await endsOf(nats, streamOf('bars'));
+  const sequence = Math.min(Math.max(records[index].from, first), lastBar);
+  const message = await nats.manager.streams.getMessage(streamOf('bars'), { seq: sequence }).catch(() => null);
+  return message === null ? undefined : epochMs(message.time.getTime());
 }
 
 const firstFrom = (data: Uint8Array): number => {
