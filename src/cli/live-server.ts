@@ -4,12 +4,11 @@ import { mkdirSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { BarcastError, type EpochMinute } from '../base/index.ts';
-import { LiveMarket } from '../features/index.ts';
 import type { Model } from '../model/index.ts';
 import { startServer } from '../serve/index.ts';
 import type { LiveSource } from '../sources/index.ts';
 import type { BarReader } from '../store/index.ts';
-import { LiveState, memoryBus, startLive } from '../stream/index.ts';
+import { fixedModel, LiveState, memoryBus, startLive } from '../stream/index.ts';
 
 export interface LiveServerOptions {
   readonly model: Model;
@@ -46,7 +45,7 @@ export async function requireFreePort(host: string, port: number): Promise<void>
 /** Serves until the signal aborts or the source fails for good; a source that ends leaves the server up. */
 export async function serveLive(options: LiveServerOptions): Promise<void> {
   const { model, source, symbols, host, port, token, signal, notice } = options;
-  const { recipe, scaler, description } = model;
+  const { recipe, description } = model;
   const state = new LiveState({ symbols, longestQuietRun: recipe.quiet.longestRun, clock: source.clock });
   const { version, provenance } = description;
   state.setModel({
@@ -74,12 +73,10 @@ export async function serveLive(options: LiveServerOptions): Promise<void> {
     options.onListening(server.url);
     if (options.scores) mkdirSync(options.scores, { recursive: true });
     const scoreboardFile = options.scores && join(options.scores, `scoreboard-${model.name}.json`);
-    const market = new LiveMarket(recipe, scaler);
     const live = await startLive({
       source,
       symbols,
-      predictor: model,
-      market,
+      models: fixedModel(model),
       bus: memoryBus(),
       state,
       signal,

@@ -2,7 +2,7 @@
 import { BarcastError } from '../base/index.ts';
 import { BatchQueue } from './batch-queue.ts';
 import { type Bus, messageIdOf, type SubscribeOptions, subjectOf, type Topic, type Topics } from './bus.ts';
-import { connectNats, type Nats, type NatsOptions, streamOf } from './nats-connection.ts';
+import { connectNats, disconnectNats, type Nats, type NatsOptions, streamOf } from './nats-connection.ts';
 import { END_OF_BATCH, NatsPublisher } from './nats-publisher.ts';
 import { endsOf, readStream } from './nats-reader.ts';
 import { Decoder, encode, type Refusal } from './nats-wire.ts';
@@ -51,7 +51,7 @@ export async function natsBus(options: NatsOptions): Promise<NatsBus> {
       const place = await placeOf(nats, topic, subscribing);
       const pump = fill(queue, topic, readStream(nats, streamOf(topic), place, signal), refused);
       pumps.add(pump);
-      pump.finally(() => pumps.delete(pump));
+      void pump.finally(() => pumps.delete(pump));
       return queue;
     },
     async close() {
@@ -60,7 +60,7 @@ export async function natsBus(options: NatsOptions): Promise<NatsBus> {
       for (const queue of open) queue.drain();
       await Promise.all(pumps);
       publisher.close();
-      await nats.connection.close();
+      await disconnectNats(nats);
     },
   };
 }

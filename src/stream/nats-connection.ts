@@ -73,12 +73,25 @@ export async function connectNats(options: NatsOptions): Promise<Nats> {
   try {
     const manager = await checkServer(connection);
     await ensureStreams(manager, options.replicas ?? 1);
-    tellOfStatus(connection, options.notice);
+    void tellOfStatus(connection, options.notice);
     return { connection, manager };
   } catch (error) {
     await connection.close();
     throw error;
   }
+}
+
+const FAREWELL_MS = 500;
+
+/** Ends the connection. A server that just died is noticed first: the client must not write to a socket that has ended. */
+export async function disconnectNats({ connection }: Nats): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const enough = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, FAREWELL_MS);
+  });
+  await Promise.race([connection.flush().catch(() => {}), enough]);
+  clearTimeout(timer);
+  await connection.close();
 }
 
 function parseServers(url: string) {

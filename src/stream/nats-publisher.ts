@@ -25,7 +25,8 @@ const PATIENCE_MS = 1500;
 interface Sending {
   readonly acknowledged: Uint8Array;
   left: number;
-  lastAckAtMs: number;
+  /** When it was sent last, or acknowledged last. */
+  sentAtMs: number;
   settle: (error?: Error) => void;
 }
 
@@ -48,12 +49,13 @@ export class NatsPublisher {
 
   /**
    * Resolves when every message is stored. The last one is marked as the end of a batch.
-   * @throws BARCAST_E_BUS when the server refuses one for good, or the publisher is closed
+   * @param giveUpMs how long to go on without an acknowledgement; for ever unless told
+   * @throws BARCAST_E_BUS when the server refuses one for good, the time is up, or the publisher is closed
    */
-  async publish(messages: readonly OutgoingMessage[]): Promise<void> {
+  async publish(messages: readonly OutgoingMessage[], giveUpMs = Number.POSITIVE_INFINITY): Promise<void> {
     for (let from = 0; from < messages.length; from += IN_FLIGHT) {
       const part = messages.slice(from, from + IN_FLIGHT);
-      await this.#publishPart(part, from + part.length === messages.length);
+      await this.#publishPart(part, from + part.length === messages.length, giveUpMs);
     }
   }
 
@@ -64,13 +66,13 @@ export class NatsPublisher {
     for (const sending of this.#sendings.values()) sending.settle(closedError());
   }
 
-  async #publishPart(messages: readonly OutgoingMessage[], last: boolean): Promise<void> {
+  async #publishPart(messages: readonly OutgoingMessage[], last: boolean, giveUpMs: number): Promise<void> {
     if (this.#closed) throw closedError();
     const key = (++this.#count).toString(36);
     const sending: Sending = {
       acknowledged: new Uint8Array(messages.length),
       left: messages.length,
-      lastAckAtMs: performance.now(),
+      sentAtMs: 0,
       settle: () => {},
     };
     const done = new Promise<void>((resolve, reject) => {
@@ -78,7 +80,7 @@ export class NatsPublisher {
     });
     this.#sendings.set(key, sending);
     const send = () => {
-      sending.lastAckAtMs = performance.now();
+      sending.sentAtMs = performance.now();
       for (let i = 0; i < messages.length; i++) {
         if (sending.acknowledged[i] === 1) continue;
         const { subject, id, data } = messages[i];
@@ -88,9 +90,14 @@ export class NatsPublisher {
         this.#connection.publish(subject, data, { headers: header, reply: `${this.#inbox}.${key}.${i}` });
       }
     };
+    let told = false;
+    const startedAtMs = performance.now();
     const again = setInterval(() => {
-      if (performance.now() - sending.lastAckAtMs < PATIENCE_MS) return;
-      this.#notice(`${sending.left} messages wait for the NATS server and are sent again`);
+      const now = performance.now();
+      if (now - sending.sentAtMs < PATIENCE_MS) return;
+      if (now - startedAtMs > giveUpMs) return sending.settle(new Error('it did not answer in time'));
+      if (!told) this.#notice(`${sending.left} messages wait for the NATS server and are sent again`);
+      told = true;
       try {
         send();
       } catch (error) {
@@ -122,7 +129,7 @@ export class NatsPublisher {
       return;
     }
     sending.acknowledged[i] = 1;
-    sending.lastAckAtMs = performance.now();
+    sending.sentAtMs = performance.now();
     if (--sending.left === 0) sending.settle();
   }
 }

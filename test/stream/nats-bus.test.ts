@@ -1,15 +1,17 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { natsBus } from '../../src/stream/index.ts';
+import { type Bus, natsBus } from '../../src/stream/index.ts';
 import { busConformance, closes, readerOf } from './bus-conformance.ts';
 import { bar, OPEN } from './fixtures.ts';
 import { natsServer } from './nats-server.ts';
 
 async function open(t: TestContext) {
+  const buses: Bus[] = [];
+  t.after(() => Promise.all(buses.map((bus) => bus.close())));
   const server = await natsServer(t);
   const connect = async () => {
     const bus = await natsBus({ url: server.url });
-    t.after(() => bus.close());
+    buses.push(bus);
     return bus;
   };
   return { server, bus: await connect(), connect };
