@@ -197,7 +197,8 @@ export class StreamHub {
 
   #beat(): void {
     if (this.#clients.size === 0) return;
-    this.#send({ type: 'time', marketTime: this.#state.marketTime() });
+    const marketTime = this.#state.marketTime();
+    this.#send({ type: 'time', marketTime, windows: this.#state.windows(), lagMinutes: this.#state.lagMinutes() });
     for (const client of this.#clients.values()) {
       if (client.silent >= SILENT_HEARTBEATS) this.#drop(client);
       else if (client.silent++ % 10 === 0) client.socket.ping();
