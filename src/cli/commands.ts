@@ -10,6 +10,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   evaluate: async () => (await import('./evaluate.ts')).registerEvaluate,
   predict: async () => (await import('./predict.ts')).registerPredict,
   serve: async () => (await import('./serve.ts')).registerServe,
+  feed: async () => (await import('./feed.ts')).registerFeed,
   replay: async () => (await import('./replay.ts')).registerReplay,
   models: async () => (await import('./models.ts')).registerModels,
   export: async () => (await import('./doors.ts')).registerExport,
