@@ -106,6 +106,8 @@ export interface ScoreboardSnapshot {
 
 /** Minutes that a forecast may come after a newer one of its symbol. */
 const SEEN_MINUTES = 32;
+/** Forecasts of a symbol that may wait; more of them means that its bars are no longer there, as in a stream that is read late. */
+const MOST_WAITING = 64;
 
 export interface ScoreboardOptions {
   readonly model: ForecastingModel;
@@ -148,6 +150,10 @@ export class Scoreboard {
     const session = sessionAt(epochMinute(asOf - 1));
     if (session === undefined || this.#target(asOf) >= session.close) this.#unscored++;
     else record.waiting.splice(record.waiting.findLastIndex((it) => it.asOf < asOf) + 1, 0, rest);
+    if (record.waiting.length > MOST_WAITING) {
+      record.waiting.shift();
+      this.#unscored++;
+    }
     return true;
   }
 

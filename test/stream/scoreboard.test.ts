@@ -165,6 +165,12 @@ describe('the scoreboard', () => {
     assert.equal(board.report().unscored, 1);
   });
 
+  test('forecasts whose bars never come do not pile up', () => {
+    const { board, note } = setUp();
+    for (let m = 1; m <= 300; m++) note(forecastOf('A', OPEN + m, 100, 0.01));
+    assert.deepEqual([board.report().waiting, board.report().unscored], [64, 236]);
+  });
+
   test('what is no forecast of a price is left out', () => {
     const { board, feed, note } = setUp();
     feed(series('A', [100, 100]));
