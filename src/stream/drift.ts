@@ -131,7 +131,7 @@ export class DriftMonitor {
     if (lastReturn !== undefined) gathered.inputs[binOf(lastReturn / width)]++;
   }
 
-  /** Closes the quarters that are over at a minute of the market. @returns whether an alarm began or ended */
+  /** Closes the quarters that are over at a minute that bars and forecasts have both reached. @returns whether an alarm began or ended */
   advance(minute: number): boolean {
     const state = this.#state;
     const wait = this.#horizonMinutes + CLOSED_AFTER_MINUTES;

@@ -173,9 +173,13 @@ export class Scoreboard {
     return scored;
   }
 
-  /** Tells it the market's newest minute. @returns whether a drift alarm began or ended */
+  /**
+   * Lets the drift monitors close what both bars and forecasts have left behind: whichever ran ahead, they see the same.
+   * @param minute the newest one that has a bar
+   * @returns whether a drift alarm began or ended
+   */
   advance(minute: number): boolean {
-    return this.#drift.advance(minute);
+    return this.#drift.advance(Math.min(minute, this.#newestAsOf));
   }
 
   drift(): DriftReport {

@@ -262,6 +262,25 @@ describe('the scoreboard', () => {
     );
     assert.equal(
       run((take) => {
+        // Bars run an hour and a half ahead, then forecasts run ahead for as long as one may wait.
+        for (let m = 0; m < 290; m++) {
+          take.bars(m);
+          take.forecasts(m - 90);
+        }
+      }),
+      plain,
+    );
+    assert.equal(
+      run((take) => {
+        for (let m = 0; m < 250; m++) {
+          take.forecasts(m);
+          take.bars(m - 50);
+        }
+      }),
+      plain,
+    );
+    assert.equal(
+      run((take) => {
         // Bars come again and again, one by one and in the other order of symbols.
         for (let m = 0; m < 200; m++) {
           take.forecasts(m - 1);
