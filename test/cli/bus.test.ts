@@ -57,12 +57,6 @@ describe('a market over a bus of several processes', () => {
     // Repeats what was fed: harmless.
     const { bars } = await feed(...RANGE);
     assert.ok(bars > 500, `${bars}`);
-    console.error(
-      'DBG fed',
-      bars,
-      replay.forecasts.length,
-      (await bus.nats.manager.streams.info('FORECASTS')).state.messages,
-    );
     const found = await published(bus, 'forecasts', replay.forecasts.length);
     assert.deepEqual(bytesOf(found), bytesOf(replay.forecasts));
 
