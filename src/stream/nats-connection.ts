@@ -63,6 +63,13 @@ export async function connectNats(options: NatsOptions): Promise<Nats> {
       ignoreClusterUpdates: false,
     });
   } catch (error) {
+    if (/authorization|authentication/i.test((error as Error).message))
+      throw new BarcastError(
+        'BARCAST_E_BUS',
+        `the NATS server at ${servers.join(', ')} does not let us in`,
+        'name the user and password it knows, as in --bus nats://user:password@host:4222',
+        { cause: error },
+      );
     throw new BarcastError(
       'BARCAST_E_NETWORK',
       `no NATS server answers at ${servers.join(', ')} (${(error as Error).message})`,
@@ -173,7 +180,9 @@ async function ensureStreams(manager: JetStreamManager, replicas: number): Promi
 }
 
 async function tellOfStatus(connection: NatsConnection, notice: (line: string) => void = () => {}): Promise<void> {
-  for await (const { type } of connection.status()) {
+  for await (const status of connection.status()) {
+    const { type } = status;
+    if (type === 'error') notice(`the NATS server says: ${status.error.message}`);
     if (type === 'disconnect') notice('the connection to the NATS server is lost; it is tried again');
     if (type === 'reconnect') notice(`the NATS server is back (${connection.getServer()})`);
   }

@@ -61,8 +61,10 @@ const LOOK_MS = 500;
 export const MOST_BUFFERED = 2 * LARGEST_BATCH;
 /** Records of the log that are read at the start: more than any session has. */
 const RECORDS_READ = 50_000;
-/** A batch that fails is tried so often, by whoever gets it. */
-const MOST_TRIES = 5;
+/** A batch that was handed out too early comes again after so long. */
+const LATER_MS = 100;
+/** A batch that fails is tried so often by each who gets it; what of it was forecast is published then. */
+const MOST_TRIES = 3;
 /** Publishing may take so long that the server still knows the ids of the first try. */
 const SAFE_MS = DUPLICATE_WINDOW_MS / 2;
 
@@ -116,6 +118,10 @@ class Run {
   #doneTo = 0;
   #oldestMinute = Number.NEGATIVE_INFINITY;
   readonly #pending = new Map<number, Pending>();
+  /** Taking waits for an older batch to be forecast. */
+  #blocked = false;
+  /** Tries of batches that failed here. */
+  readonly #failures = new Map<number, number>();
   /** Taking and forecasting do not overlap. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -260,7 +266,14 @@ class Run {
         oldest = Math.min(oldest, minute);
         newest = Math.max(newest, minute);
       }
-      while (this.#isTooFarAhead(newest) && !this.#stopped) await this.#change();
+      while (this.#isTooFarAhead(newest) && !this.#stopped) {
+        if (!this.#blocked) {
+          this.#blocked = true;
+          this.#news.ring();
+        }
+        await this.#change();
+      }
+      this.#blocked = false;
       if (this.#stopped) return;
       const arrivedAtMs = read.at(-1)?.arrivedAtMs ?? performance.now();
       await this.#inTurn(async () => {
@@ -299,17 +312,32 @@ class Run {
       const receivedAtMs = performance.now();
       const working = setInterval(() => message.working(), (this.#options.answerMs ?? ANSWER_MS) / 3);
       try {
-        while (this.#takenTo < message.seq && this.#logTo < message.seq && !this.#stopped) await this.#change();
-        while (this.#takenTo < message.seq && this.#log.some(({ sequence }) => sequence <= message.seq)) {
-          if (this.#stopped) break;
-          await this.#change();
-        }
+        const reached = await this.#reaches(message.seq);
         if (this.#stopped) message.nak();
+        else if (!reached) message.nak(LATER_MS);
         else await this.#forecast(message, receivedAtMs);
       } finally {
         clearInterval(working);
       }
     }
+  }
+
+  /**
+   * Waits until a record has been taken, or is known to be none. Not for long: what is taken may have to wait for an
+   * older batch, which only we may be left to forecast.
+   */
+  async #reaches(sequence: number): Promise<boolean> {
+    const until = performance.now() + LOOK_MS;
+    const isKnown = () => this.#takenTo >= sequence || (this.#logTo >= sequence && this.#isNone(sequence));
+    const timer = setTimeout(() => this.#news.ring(), LOOK_MS);
+    while (!isKnown() && !this.#blocked && performance.now() < until && !this.#stopped) await this.#change();
+    clearTimeout(timer);
+    return isKnown();
+  }
+
+  /** Whether a message of the log that was read holds no record. */
+  #isNone(sequence: number): boolean {
+    return !this.#log.some((it) => it.sequence === sequence);
   }
 
   async #forecast(message: JsMsg, receivedAtMs: number): Promise<void> {
@@ -322,10 +350,13 @@ class Run {
       return;
     }
     const result = await this.#inTurn(() => this.forecaster.forecast(pending.taken, pending.arrivedAtMs));
-    if (result.failure !== undefined && message.info.deliveryCount < MOST_TRIES) {
+    const failures = (this.#failures.get(message.seq) ?? 0) + 1;
+    if (result.failure !== undefined && failures < MOST_TRIES) {
+      this.#failures.set(message.seq, failures);
       tell?.(result);
       return message.nak(LOOK_MS);
     }
+    this.#failures.delete(message.seq);
     try {
       const known = await this.#publishedBefore(message);
       // Asleep for too long (a suspended machine): another forecaster has it.

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { type Bus, natsBus } from '../../src/stream/index.ts';
+import { type Bus, type NatsBus, natsBus } from '../../src/stream/index.ts';
 import { busConformance, closes, readerOf } from './bus-conformance.ts';
 import { bar, OPEN } from './fixtures.ts';
 import { natsServer } from './nats-server.ts';
@@ -71,6 +71,21 @@ test('kill -9 of the server: publishers and subscribers go on by themselves, and
 test('says what is wrong with a bus that cannot be used', async (t) => {
   await assert.rejects(natsBus({ url: 'http://example.com' }), { code: 'BARCAST_E_USAGE' });
   await assert.rejects(natsBus({ url: 'nats://127.0.0.1:1' }), { code: 'BARCAST_E_NETWORK' });
-  const server = await natsServer(t);
-  assert.ok(server.port > 0);
+  const guarded = await natsServer(t, ['--user', 'u', '--pass', 'p:@/']);
+  const [host] = guarded.url.split('//').slice(1);
+  await assert.rejects(natsBus({ url: `nats://u:wrong@${host}` }), { code: 'BARCAST_E_BUS' });
+  await (await natsBus({ url: `nats://u:${encodeURIComponent('p:@/')}@${host}` })).close();
+  const without = await natsServer(t, [], false);
+  await assert.rejects(natsBus({ url: without.url }), { code: 'BARCAST_E_BUS', message: /no JetStream/ });
+});
+
+test('streams that somebody made are used as they are, unless they take other subjects', async (t) => {
+  const { server, bus } = await open(t);
+  const { manager } = (bus as NatsBus).nats;
+  await manager.streams.update('BARS', { max_msgs: 5 });
+  await (await natsBus({ url: server.url })).close();
+  assert.equal((await manager.streams.info('BARS')).config.max_msgs, 5);
+  await manager.streams.delete('SHADOW');
+  await manager.streams.add({ name: 'SHADOW', subjects: ['other.>'] });
+  await assert.rejects(natsBus({ url: server.url }), { code: 'BARCAST_E_BUS', message: /SHADOW.*other/ });
 });

@@ -35,17 +35,18 @@ async function answers(port: number, server: ChildProcess): Promise<void> {
 
 export class NatsServer {
   readonly port: number;
-  readonly directory: string;
+  readonly #args: readonly string[];
   #process: ChildProcess | undefined;
 
-  private constructor(port: number, directory: string) {
+  private constructor(port: number, args: readonly string[]) {
     this.port = port;
-    this.directory = directory;
+    this.#args = args;
   }
 
-  /** @param directory where it keeps its streams */
-  static async start(directory: string): Promise<NatsServer> {
-    const server = new NatsServer(await freePort(), directory);
+  /** @param directory where it keeps its streams; undefined: without JetStream */
+  static async start(directory: string | undefined, args: readonly string[] = []): Promise<NatsServer> {
+    const jetStream = directory === undefined ? [] : ['-js', '-sd', directory];
+    const server = new NatsServer(await freePort(), [...jetStream, ...args]);
     await server.restart();
     return server;
   }
@@ -55,7 +56,7 @@ export class NatsServer {
   }
 
   async restart(): Promise<void> {
-    const args = ['-a', '127.0.0.1', '-p', String(this.port), '-js', '-sd', this.directory];
+    const args = ['-a', '127.0.0.1', '-p', String(this.port), ...this.#args];
     this.#process = spawn(PROGRAM, args, { stdio: 'ignore' });
     await answers(this.port, this.#process);
   }
@@ -70,9 +71,13 @@ export class NatsServer {
 }
 
 /** A server with an empty store, gone after the test. */
-export async function natsServer(t: Pick<TestContext, 'after'>): Promise<NatsServer> {
+export async function natsServer(
+  t: Pick<TestContext, 'after'>,
+  args: readonly string[] = [],
+  jetStream = true,
+): Promise<NatsServer> {
   const directory = mkdtempSync(join(tmpdir(), 'barcast-nats-'));
-  const server = await NatsServer.start(directory);
+  const server = await NatsServer.start(jetStream ? directory : undefined, args);
   t.after(async () => {
     await server.kill();
     rmSync(directory, { recursive: true, force: true });

@@ -12,6 +12,7 @@ import {
 } from '../../src/stream/index.ts';
 import { streamOf } from '../../src/stream/nats-connection.ts';
 import { endsOf } from '../../src/stream/nats-reader.ts';
+import { SharedWork } from '../../src/stream/shared-work.ts';
 import { bar, OPEN } from './fixtures.ts';
 import { natsServer } from './nats-server.ts';
 import { bytesOf, madeUpMinutes, scalerOf, sensitiveModel } from './sensitive-model.ts';
@@ -156,5 +157,24 @@ test('bars faster than forecasts: minutes stay whole, the lag shows, and what wa
   const whole = [...Map.groupBy(EXPECTED, (it) => it.asOf).values()].map((it) => it.length);
   assert.deepEqual(sizes, whole, 'each minute in one prediction');
   assert.ok(forecaster.counts.lagMs > 0);
+  await forecaster.leave();
+});
+
+test('what a forecaster left behind when it died is forecast by one that has fallen a window of minutes behind', async (t) => {
+  const { bus, connect } = await setUp(t);
+  // Takes a batch and never answers, as one that died does.
+  const dead = await SharedWork.join(bus.nats, 'test', 2000);
+  const stop = new AbortController();
+  const taken = dead.batches(stop.signal);
+  const holding = (async () => {
+    const sequences: number[] = [];
+    while (sequences.length < 2) sequences.push((await taken.next()).value!.seq);
+    return sequences;
+  })();
+  const forecaster = await joinForecasters(await connect(), fixedModel(MODEL));
+  for (const bars of MINUTES) await bus.publish('bars', bars);
+  assert.equal((await holding).length, 2);
+  assert.deepEqual(bytesOf(await published(bus, 'forecasts', EXPECTED.length)), bytesOf(EXPECTED));
+  stop.abort();
   await forecaster.leave();
 });
