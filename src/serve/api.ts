@@ -1,6 +1,6 @@
 /** The REST routes under /api/v1 and the two probes. They read the state and change nothing. */
 import type { FastifyInstance } from 'fastify';
-import type { LiveState, Scoreboard } from '../stream/index.ts';
+import type { LiveState, ModelInfo, Scoreboard } from '../stream/index.ts';
 import { HttpError } from './errors.ts';
 import { ROUTES } from './schemas.ts';
 import { barView } from './views.ts';
@@ -67,8 +67,8 @@ export function addApi(server: FastifyInstance, state: LiveState): void {
 
   server.get('/api/v1/model', { schema: ROUTES.model }, () => {
     if (state.model === undefined) throw noModel();
-    const shadow = state.shadow ? { details: {}, ...state.shadow } : null;
-    return { details: {}, ...state.model, shadow, changes: state.modelChanges };
+    const whole = (model: ModelInfo) => ({ ...model, details: model.details ?? {} });
+    return { ...whole(state.model), shadow: state.shadow ? whole(state.shadow) : null, changes: state.modelChanges };
   });
 
   server.get('/healthz', { schema: ROUTES.healthz }, () => ({ status: 'ok', uptimeSeconds: process.uptime() }));
