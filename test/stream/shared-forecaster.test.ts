@@ -198,3 +198,19 @@ test('a batch that died with its forecasts published is not forecast again, howe
   assert.equal(heir.counts.forecasts, EXPECTED.length);
   await heir.leave();
 });
+
+test('a second group forecasts everything too, from when it joined', async (t) => {
+  const { bus, connect } = await setUp(t);
+  const first = await joinForecasters(await connect(), fixedModel(MODEL));
+  for (const bars of MINUTES.slice(0, 80)) await bus.publish('bars', bars);
+  await allForecast(bus, 80);
+  const other = sensitiveModel(MODEL.scaler, 'another');
+  const second = await joinForecasters(await connect(), fixedModel(other), { group: 'second' });
+  for (const bars of MINUTES.slice(80)) await bus.publish('bars', bars);
+  const since = new Date((OPEN + 81) * 60_000).toISOString();
+  const late = (await undisturbed(MINUTES, other)).filter((it) => it.asOf >= since);
+  const found = await published(bus, 'forecasts', EXPECTED.length + late.length);
+  assert.deepEqual(bytesOf(found), [...bytesOf(EXPECTED), ...bytesOf(late)].sort());
+  await first.leave();
+  await second.leave();
+});
