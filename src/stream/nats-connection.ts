@@ -38,12 +38,12 @@ export const streamOf = (topic: Topic): string => STREAM_OF[topic];
 export const BATCHES = 'BATCHES';
 export const BATCHES_SUBJECT = 'batches';
 
-/** Every stream is bounded: by age, and by messages against a flood. */
+/** Every stream is bounded: by age, and by messages against a flood. The log of batches always keeps its newest record. */
 const STREAMS = [
   { name: 'BARS', subjects: ['bars.>'], days: 7, messages: 200_000_000 },
   { name: 'FORECASTS', subjects: ['forecasts.>'], days: 30, messages: 500_000_000 },
   { name: 'SHADOW', subjects: ['shadow.>'], days: 30, messages: 500_000_000 },
-  { name: BATCHES, subjects: [BATCHES_SUBJECT], days: 7, messages: 10_000_000 },
+  { name: BATCHES, subjects: [BATCHES_SUBJECT], days: 0, messages: 2_000_000 },
 ];
 
 /** Connects, checks the server and makes the streams that are not there. @throws BARCAST_E_NETWORK, BARCAST_E_BUS, BARCAST_E_USAGE */

@@ -45,6 +45,8 @@ export interface SharedForecasterOptions {
   readonly tell?: (result: ForecasterResult) => void;
   /** A batch without an answer in that time goes to another forecaster. */
   readonly answerMs?: number;
+  /** For so long the server is sure to know the ids of an earlier try; half of the streams' duplicate window. */
+  readonly rememberedMs?: number;
 }
 
 export interface SharedForecaster {
@@ -65,8 +67,6 @@ const RECORDS_READ = 50_000;
 const LATER_MS = 100;
 /** A batch that fails is tried so often by each who gets it; what of it was forecast is published then. */
 const MOST_TRIES = 3;
-/** Publishing may take so long that the server still knows the ids of the first try. */
-const SAFE_MS = DUPLICATE_WINDOW_MS / 2;
 
 interface ReadBar {
   readonly sequence: number;
@@ -122,12 +122,14 @@ class Run {
   #blocked = false;
   /** Tries of batches that failed here. */
   readonly #failures = new Map<number, number>();
+  readonly #rememberedMs: number;
   /** Taking and forecasting do not overlap. */
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(options: SharedForecasterOptions, work: SharedWork) {
     this.#options = options;
     this.#work = work;
+    this.#rememberedMs = options.rememberedMs ?? DUPLICATE_WINDOW_MS / 2;
     this.#signal = AbortSignal.any([options.signal, this.#stop.signal]);
     this.#signal.addEventListener('abort', () => this.#news.ring(), { once: true });
     this.forecaster = new Forecaster(options.models, options.newWindows);
@@ -360,13 +362,13 @@ class Run {
     try {
       const known = await this.#publishedBefore(message);
       // Asleep for too long (a suspended machine): another forecaster has it.
-      if (performance.now() - receivedAtMs > SAFE_MS) return;
+      if (performance.now() - receivedAtMs > this.#rememberedMs) return;
       for (const [topic, made] of [
         ['forecasts', result.forecasts],
         ['shadow', result.shadow ?? []],
       ] as const) {
         const fresh = made.filter((forecast) => !known.has(messageIdOf(topic, forecast)));
-        await bus.publisher.publish(messagesOf(topic, fresh), SAFE_MS);
+        await bus.publisher.publish(messagesOf(topic, fresh), this.#rememberedMs);
       }
     } catch (error) {
       notice(`forecasts could not be published, the batch is tried again: ${(error as Error).message}`);
@@ -382,14 +384,14 @@ class Run {
   async #publishedBefore(message: JsMsg): Promise<Set<string>> {
     const ids = new Set<string>();
     const recordedAtMs = message.info.timestampNanos / 1e6;
-    if (message.info.deliveryCount === 1 || Date.now() - recordedAtMs < SAFE_MS) return ids;
+    if (message.info.deliveryCount === 1 || Date.now() - recordedAtMs < this.#rememberedMs) return ids;
     const { nats } = this.#options.bus;
     for (const topic of ['forecasts', 'shadow'] as const satisfies Topic[]) {
       const { last } = await endsOf(nats, streamOf(topic));
       const reading = new AbortController();
       const signal = AbortSignal.any([reading.signal, this.#signal]);
       const decoder = new Decoder(topic);
-      const since = epochMs(recordedAtMs - SAFE_MS);
+      const since = epochMs(recordedAtMs - this.#rememberedMs);
       // Nothing newer: the reading would wait for the next message.
       if (last === 0 || (await this.#lastStoredAt(topic)) < since) continue;
       for await (const it of readStream(nats, streamOf(topic), { since }, signal)) {

@@ -5,6 +5,7 @@
 import { AckPolicy, DeliverPolicy, type JsMsg, jetstream } from '@nats-io/jetstream';
 import { nanos } from '@nats-io/transport-node';
 import { BATCHES, type Nats } from './nats-connection.ts';
+import { endsOf } from './nats-reader.ts';
 
 export interface WorkState {
   /** Every record up to this sequence of BATCHES has been forecast. */
@@ -33,25 +34,33 @@ export class SharedWork {
    */
   static async join(nats: Nats, group: string, answerMs: number): Promise<SharedWork> {
     const name = `forecasters-${group.replace(/[^A-Za-z0-9_-]/g, '_')}`;
+    const { last } = await endsOf(nats, BATCHES);
     const config = {
       durable_name: name,
       ack_policy: AckPolicy.Explicit,
-      deliver_policy: DeliverPolicy.New,
+      deliver_policy: DeliverPolicy.StartSequence,
+      opt_start_seq: last + 1,
       ack_wait: nanos(answerMs),
       max_deliver: -1,
       max_ack_pending: MOST_HANDED_OUT,
     };
-    try {
-      await nats.manager.consumers.info(BATCHES, name);
-    } catch {
-      await nats.manager.consumers.add(BATCHES, config);
+    const isThere = () => nats.manager.consumers.info(BATCHES, name).catch(() => undefined);
+    if ((await isThere()) === undefined) {
+      try {
+        await nats.manager.consumers.add(BATCHES, config);
+      } catch (error) {
+        // Another one may have made it just now, from another record on.
+        if ((await isThere()) === undefined) throw error;
+      }
     }
     return new SharedWork(nats, name);
   }
 
   async state(): Promise<WorkState> {
     const info = await this.#nats.manager.consumers.info(BATCHES, this.#name);
-    return { doneTo: info.ack_floor.stream_seq, waiting: info.num_pending + info.num_ack_pending };
+    // Until something is answered, the floor is 0 wherever the group began.
+    const began = (info.config.opt_start_seq ?? 1) - 1;
+    return { doneTo: Math.max(info.ack_floor.stream_seq, began), waiting: info.num_pending + info.num_ack_pending };
   }
 
   /** One batch after another, as long as it takes, until the signal aborts. Each must be answered: ack, nak or term. */

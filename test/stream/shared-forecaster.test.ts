@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import { nanos } from '@nats-io/transport-node';
 import { recipeOf } from '../../src/features/index.ts';
 import {
   type Forecast,
@@ -177,4 +178,39 @@ test('what a forecaster left behind when it died is forecast by one that has fal
   assert.deepEqual(bytesOf(await published(bus, 'forecasts', EXPECTED.length)), bytesOf(EXPECTED));
   stop.abort();
   await forecaster.leave();
+});
+
+test('a batch that died with its forecasts published is not forecast again, however long ago that was', async (t) => {
+  const { bus, connect } = await setUp(t);
+  // The server forgets ids after a moment, and a second group stands for the one that died before it answered.
+  await bus.nats.manager.streams.update('FORECASTS', { duplicate_window: nanos(100) });
+  const dead = await SharedWork.join(bus.nats, 'again', 300);
+  const forecaster = await joinForecasters(await connect(), fixedModel(MODEL));
+  for (const bars of MINUTES) await bus.publish('bars', bars);
+  await published(bus, 'forecasts', EXPECTED.length);
+  await forecaster.leave();
+  const taken = dead.batches(new AbortController().signal);
+  for (let i = 0; i < MINUTES.length; i++) await taken.next();
+  const heir = await joinForecasters(await connect(), fixedModel(MODEL), { group: 'again', rememberedMs: 300 });
+  while ((await dead.state()).doneTo < MINUTES.length) await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal((await endsOf(bus.nats, 'FORECASTS')).last, EXPECTED.length);
+  // It would have forecast them: a batch that is new is.
+  assert.equal(heir.counts.forecasts, EXPECTED.length);
+  await heir.leave();
+});
+
+test('a second group forecasts everything too, from when it joined', async (t) => {
+  const { bus, connect } = await setUp(t);
+  const first = await joinForecasters(await connect(), fixedModel(MODEL));
+  for (const bars of MINUTES.slice(0, 80)) await bus.publish('bars', bars);
+  await allForecast(bus, 80);
+  const other = sensitiveModel(MODEL.scaler, 'another');
+  const second = await joinForecasters(await connect(), fixedModel(other), { group: 'second' });
+  for (const bars of MINUTES.slice(80)) await bus.publish('bars', bars);
+  const since = new Date((OPEN + 81) * 60_000).toISOString();
+  const late = (await undisturbed(MINUTES, other)).filter((it) => it.asOf >= since);
+  const found = await published(bus, 'forecasts', EXPECTED.length + late.length);
+  assert.deepEqual(bytesOf(found), [...bytesOf(EXPECTED), ...bytesOf(late)].sort());
+  await first.leave();
+  await second.leave();
 });
