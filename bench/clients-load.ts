@@ -17,22 +17,24 @@ export interface LoadAnswer {
   readonly wrong: number;
 }
 
-const MARKET_TIME = /^\{"marketTime":"([^"]+)","type":"forecasts"/;
+const HEAD = /^\{"marketTime":"([^"]+)","type":"forecasts".*?"asOf":"([^"]+)"/;
 
 function connect({ url, warmUp, messages }: Order, latencies: number[]) {
   const { promise: opened, resolve: open, reject } = Promise.withResolvers<void>();
   const { promise: done, resolve: finish } = Promise.withResolvers<number>();
   const socket = new WebSocket(url);
-  let [had, wrong, newest] = [0, 0, 0];
+  let [had, wrong, newest] = [0, 0, ''];
   socket.addEventListener('error', () => reject(new Error(`no connection to ${url}`)));
   socket.addEventListener('close', () => finish(wrong + warmUp + messages - had));
   socket.addEventListener('message', ({ data }: { data: string }) => {
     if (data.startsWith('{"type":"status"')) return open();
-    const found = MARKET_TIME.exec(data.slice(0, 80));
+    const found = HEAD.exec(data.slice(0, 200));
     if (found === null) return;
-    const sentAt = Date.parse(found[1]);
-    if (sentAt <= newest || !data.endsWith('}')) wrong++;
-    newest = sentAt;
+    const [, sent, asOf] = found;
+    // Each message is of a later minute.
+    if (asOf <= newest || !data.endsWith('}')) wrong++;
+    newest = asOf;
+    const sentAt = Date.parse(sent);
     if (++had > warmUp) latencies.push(Date.now() - sentAt);
     if (had === warmUp + messages) finish(wrong);
   });
