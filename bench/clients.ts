@@ -1,6 +1,7 @@
 /**
  * The WebSocket stream under many clients, some of which have stopped reading: from the server's clock to the client,
- * milliseconds. Clients live in two processes of their own, the server in this one. Each measurement checks that every
+ * milliseconds. Two servers in this process get messages by turns, one whose clients all read and one with some that do
+ * not; the clients of each live in two processes of their own. Each measurement checks that every
  * client that reads has had every message once and in order, and that those that do not were still connected and behind.
  */
 import { fork } from 'node:child_process';
@@ -22,7 +23,7 @@ export interface ClientsOptions {
   readonly symbols: number;
   readonly messages: number;
   readonly intervalMs: number;
-  /** Measurements of each kind, one after the other by turns. */
+  /** Measurements; their times are taken together. */
   readonly rounds: number;
 }
 
@@ -70,21 +71,23 @@ async function metric(url: string, name: string): Promise<number> {
   return Number(new RegExp(`^${name} (\\S+)`, 'm').exec(text)?.[1]);
 }
 
-async function measure(options: ClientsOptions, stalled: number) {
-  const { clients, symbols, messages, intervalMs } = options;
+/** A server with its clients, all connected, and those that do not read behind already. */
+async function open({ clients, symbols, messages }: ClientsOptions, stalled: number) {
   const state = new LiveState({ clock: systemClock });
   state.setModel(MODEL);
   state.setSource({ name: 'bench', state: 'running', detail: null });
   const server = await startServer({ state, port: 0, rateLimit: false, maxBufferedBytes: 4 * FILL_BYTES });
   const sockets: Socket[] = [];
   let minute = 0;
+  const publish = () => state.acceptForecasts(forecastsOf(++minute, symbols));
+  const close = async () => {
+    for (const socket of sockets) socket.destroy();
+    await server.close();
+  };
   try {
     for (let i = 0; i < stalled; i++) sockets.push(await stalledClient(server.url));
-    const size = JSON.stringify(forecastsOf(0, symbols)).length;
-    if (stalled > 0) {
-      for (let bytes = 0; bytes < FILL_BYTES; bytes += size) state.acceptForecasts(forecastsOf(++minute, symbols));
-      await sleep(500);
-    }
+    const bytesPerMessage = JSON.stringify(forecastsOf(0, symbols)).length;
+    if (stalled > 0) for (let bytes = 0; bytes < FILL_BYTES; bytes += bytesPerMessage) publish();
     const url = `${server.url.replace('http', 'ws')}/api/v1/stream`;
     const share = Math.floor((clients - stalled) / PROCESSES);
     const loads = Array.from({ length: PROCESSES }, () => fork(LOAD, { stdio: ['ignore', 2, 2, 'ipc'] }));
@@ -92,52 +95,69 @@ async function measure(options: ClientsOptions, stalled: number) {
     for (const load of loads) load.send({ url, clients: share, warmUp: WARM_UP, messages });
     await Promise.all(ready);
     const answers = loads.map(async (load) => (await once(load, 'message'))[0] as LoadAnswer);
-    const startedAt = performance.now();
-    for (let m = 0; m < WARM_UP + messages; m++) {
-      state.acceptForecasts(forecastsOf(++minute, symbols));
-      await sleep(Math.max(0, startedAt + (m + 1) * intervalMs - performance.now()));
+    const finish = async () => {
+      const behindBytes = await metric(server.url, 'barcast_stream_buffered_bytes');
+      const connected = await metric(server.url, 'barcast_stream_clients');
+      const got = await Promise.all(answers);
+      const latencies = got.flatMap((answer) => answer.latencies);
+      const wrong = got.reduce((sum, answer) => sum + answer.wrong, 0);
+      if (wrong > 0 || latencies.length !== PROCESSES * share * messages)
+        throw failed(`${wrong} messages were lost or came out of order of ${PROCESSES * share * messages}`);
+      if (stalled > 0 && (behindBytes < bytesPerMessage || connected < stalled))
+        throw failed('the clients that do not read were not behind, or were gone');
+      return { latencies, behindBytes };
+    };
+    return { publish, finish, close, bytesPerMessage, clients: PROCESSES * share + stalled };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** Two servers side by side that get a message by turns, so that whatever else the machine does hits both alike. */
+async function measure(options: ClientsOptions) {
+  const all = await open(options, 0);
+  try {
+    const some = await open(options, options.stalled);
+    try {
+      for (let m = 0; m < WARM_UP + options.messages; m++) {
+        for (const server of [all, some]) {
+          const startedAt = performance.now();
+          server.publish();
+          await sleep(Math.max(0, startedAt + options.intervalMs / 2 - performance.now()));
+        }
+      }
+      const [without, withStalled] = [await all.finish(), await some.finish()];
+      return { without, withStalled, bytesPerMessage: some.bytesPerMessage, clients: some.clients };
+    } finally {
+      await some.close();
     }
-    const behindBytes = await metric(server.url, 'barcast_stream_buffered_bytes');
-    const connected = await metric(server.url, 'barcast_stream_clients');
-    const got = await Promise.all(answers);
-    const latencies = got.flatMap((answer) => answer.latencies).sort((a, b) => a - b);
-    const wrong = got.reduce((sum, answer) => sum + answer.wrong, 0);
-    if (wrong > 0 || latencies.length !== PROCESSES * share * messages)
-      throw failed(`${wrong} messages were lost or came out of order of ${PROCESSES * share * messages}`);
-    if (stalled > 0 && (behindBytes < size || connected < stalled))
-      throw failed('the clients that do not read were not behind, or were gone');
-    return { latencies, bytesPerMessage: size, behindBytes, clients: PROCESSES * share + stalled };
   } finally {
-    for (const socket of sockets) socket.destroy();
-    await server.close();
+    await all.close();
   }
 }
 
 const quantile = (sorted: readonly number[], share: number) =>
   sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
-const median = (values: number[]) => values.sort((a, b) => a - b)[values.length >> 1];
 
 export async function benchClients(options: ClientsOptions) {
-  const all = {
-    without: [] as Awaited<ReturnType<typeof measure>>[],
-    with: [] as Awaited<ReturnType<typeof measure>>[],
+  const rounds: Awaited<ReturnType<typeof measure>>[] = [];
+  for (let round = 0; round < options.rounds; round++) rounds.push(await measure(options));
+  const figures = (runs: readonly { readonly latencies: readonly number[] }[]) => {
+    const sorted = runs.map(({ latencies }) => [...latencies].sort((a, b) => a - b));
+    const all = sorted.flat().sort((a, b) => a - b);
+    const p99s = sorted.map((latencies) => quantile(latencies, 0.99));
+    return { p99s, p50Ms: quantile(all, 0.5), p99Ms: quantile(all, 0.99) };
   };
-  for (let round = 0; round < options.rounds; round++) {
-    all.without.push(await measure(options, 0));
-    all.with.push(await measure(options, options.stalled));
-  }
-  const figures = (runs: typeof all.with) => {
-    const p99s = runs.map(({ latencies }) => quantile(latencies, 0.99));
-    const p50s = runs.map(({ latencies }) => quantile(latencies, 0.5));
-    return { p99s: [...p99s], p50Ms: median(p50s), p99Ms: median(p99s) };
-  };
-  const [without, withStalled] = [figures(all.without), figures(all.with)];
+  const without = figures(rounds.map((round) => round.without));
+  const withStalled = figures(rounds.map((round) => round.withStalled));
+  const [{ clients, bytesPerMessage, withStalled: first }] = rounds;
   return {
-    clients: all.with[0].clients,
+    clients,
     stalled: options.stalled,
     messages: options.messages,
     intervalMs: options.intervalMs,
-    bytesPerMessage: all.with[0].bytesPerMessage,
+    bytesPerMessage,
     rounds: options.rounds,
     p50Ms: without.p50Ms,
     p99Ms: without.p99Ms,
@@ -146,7 +166,7 @@ export async function benchClients(options: ClientsOptions) {
     withStalledP99Ms: withStalled.p99Ms,
     withStalledP99MsOfRounds: withStalled.p99s,
     ratio: withStalled.p99Ms / without.p99Ms,
-    stalledBehindBytes: all.with[0].behindBytes,
+    stalledBehindBytes: first.behindBytes,
     ...circumstances(),
   };
 }

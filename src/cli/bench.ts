@@ -134,10 +134,10 @@ interface ClientsCommand {
 const clients = command('clients', 'WebSocket clients, some of which do not read: milliseconds to the others')
   .addOption(new Option('--clients <n>', 'WebSocket clients').argParser(wholeNumber(4, 20_000)).default(1000))
   .addOption(new Option('--stalled <n>', 'of them that do not read').argParser(wholeNumber(1, 1000)).default(10))
-  .addOption(new Option('--symbols <n>', 'forecasts a message').argParser(wholeNumber(1, 20_000)).default(20))
-  .addOption(new Option('--messages <n>', 'messages to time').argParser(wholeNumber(1, 100_000)).default(20))
-  .addOption(new Option('--interval <ms>', 'between messages').argParser(wholeNumber(1, 60_000)).default(400))
-  .addOption(new Option('--rounds <n>', 'measurements with and without').argParser(wholeNumber(1, 99)).default(3));
+  .addOption(new Option('--symbols <n>', 'forecasts a message').argParser(wholeNumber(1, 20_000)).default(10))
+  .addOption(new Option('--messages <n>', 'messages to time').argParser(wholeNumber(1, 100_000)).default(100))
+  .addOption(new Option('--interval <ms>', 'between messages').argParser(wholeNumber(1, 60_000)).default(200))
+  .addOption(new Option('--rounds <n>', 'measurements, taken together').argParser(wholeNumber(1, 99)).default(2));
 
 action<ClientsCommand>(clients, async (_context, options) => {
   const ours = await benchClients({ ...options, intervalMs: options.interval });
