@@ -1,5 +1,6 @@
 /** `barcast bench`: this machine's figures. Each checks the answer before it times it. */
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { benchClients } from '../../bench/clients.ts';
 import { benchInfer } from '../../bench/infer.ts';
 import { askPeers, peerFigures } from '../../bench/peer.ts';
 import { benchStream } from '../../bench/stream.ts';
@@ -121,8 +122,36 @@ action<StreamCommand>(stream, (context, options) =>
   }),
 );
 
+interface ClientsCommand {
+  readonly clients: number;
+  readonly stalled: number;
+  readonly symbols: number;
+  readonly messages: number;
+  readonly interval: number;
+  readonly rounds: number;
+}
+
+const clients = command('clients', 'WebSocket clients, some of which do not read: milliseconds to the others')
+  .addOption(new Option('--clients <n>', 'WebSocket clients').argParser(wholeNumber(4, 20_000)).default(1000))
+  .addOption(new Option('--stalled <n>', 'of them that do not read').argParser(wholeNumber(1, 1000)).default(10))
+  .addOption(new Option('--symbols <n>', 'forecasts a message').argParser(wholeNumber(1, 20_000)).default(20))
+  .addOption(new Option('--messages <n>', 'messages to time').argParser(wholeNumber(1, 100_000)).default(20))
+  .addOption(new Option('--interval <ms>', 'between messages').argParser(wholeNumber(1, 60_000)).default(400))
+  .addOption(new Option('--rounds <n>', 'measurements with and without').argParser(wholeNumber(1, 99)).default(3));
+
+action<ClientsCommand>(clients, async (_context, options) => {
+  const ours = await benchClients({ ...options, intervalMs: options.interval });
+  const list = (values: readonly number[]) => values.join(', ');
+  const text = [
+    `${ours.clients.toLocaleString('en-US')} WebSocket clients, ${ours.messages} messages of ${ours.bytesPerMessage.toLocaleString('en-US')} bytes, one every ${ours.intervalMs} ms; ${ours.machine}, Node ${ours.node}, ${ours.date}`,
+    `all read: p50 ${ours.p50Ms} ms, p99 ${ours.p99Ms} ms (rounds: ${list(ours.p99MsOfRounds)})`,
+    `${ours.stalled} do not: p50 ${ours.withStalledP50Ms} ms, p99 ${ours.withStalledP99Ms} ms of the others (rounds: ${list(ours.withStalledP99MsOfRounds)}); ratio ${ours.ratio.toFixed(2)}`,
+  ].join('\n');
+  return { json: ours, text };
+});
+
 export const registerBench: Register = (program) => {
   const bench = new Command('bench').description("this machine's figures");
-  for (const child of [train, infer, stream]) bench.addCommand(child);
+  for (const child of [train, infer, stream, clients]) bench.addCommand(child);
   program.addCommand(bench);
 };

@@ -38,6 +38,11 @@ interface ServerOptions {
   readonly host: string;
   readonly port: number;
   readonly token?: string;
+  /** Requests a minute from one address; false for any number. */
+  readonly rateLimit?: number | false;
+  /** Proxies whose `X-Forwarded-For` is believed. */
+  readonly trustProxy?: string;
+  readonly maxClients?: number;
   readonly signal: AbortSignal;
   readonly notice: (line: string) => void;
   /** Told the address once requests are answered. */
@@ -123,12 +128,12 @@ async function withServer(
   source: LiveSource | undefined,
   work: (state: LiveState, scoreboardFile: string | undefined) => Promise<void>,
 ): Promise<void> {
-  const { active, symbols, host, port, token, scores } = options;
+  const { active, symbols, host, port, token, rateLimit, trustProxy, maxClients, scores } = options;
   const { longestRun } = active.recipe.quiet;
   const state = new LiveState({ symbols, longestQuietRun: longestRun, clock: source?.clock });
   state.setModel(infoOf(active), options.shadow && infoOf(options.shadow));
   options.onChange?.((models) => state.setModel(infoOf(models.active), models.shadow && infoOf(models.shadow)));
-  const server = await startServer({ state, host, port, token });
+  const server = await startServer({ state, host, port, token, rateLimit, trustProxy, maxClients });
   try {
     options.onListening(server.url);
     if (scores) mkdirSync(scores, { recursive: true });

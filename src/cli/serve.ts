@@ -27,6 +27,9 @@ interface ServeCommand extends ComputeOptions, SourceOptions, BusOptions {
   readonly host: string;
   readonly port: number;
   readonly token?: string;
+  readonly rateLimit: number;
+  readonly maxClients: number;
+  readonly trustProxy?: string;
 }
 
 const serve = withBus(
@@ -55,7 +58,14 @@ const serve = withBus(
       .argParser(wholeNumber(0, 65_535))
       .default(8080),
   )
-  .addOption(new Option('--token <token>', 'what clients must send as Authorization: Bearer').env('BARCAST_TOKEN'));
+  .addOption(new Option('--token <token>', 'what clients must send as Authorization: Bearer').env('BARCAST_TOKEN'))
+  .addOption(
+    new Option('--rate-limit <n>', 'requests a minute from one address; 0 for any number')
+      .argParser(wholeNumber(0, 1_000_000_000))
+      .default(1200),
+  )
+  .addOption(new Option('--max-clients <n>', 'WebSocket clients').argParser(wholeNumber(1, 1_000_000)).default(2000))
+  .addOption(new Option('--trust-proxy <addresses>', 'proxies whose X-Forwarded-For is believed, as 10.0.0.0/8'));
 
 /** The models of a name, followed while the registry changes; of a version or a folder, always that one. */
 interface OpenModels {
@@ -94,7 +104,7 @@ async function openModels(reference: string, context: Context, kernel: Kernel): 
 }
 
 async function run(context: Context, options: ServeCommand, opened: OpenModels): Promise<void> {
-  const { host, port, token } = options;
+  const { host, port, token, maxClients, trustProxy } = options;
   const { models, first, shadow } = opened;
   const notice = (line: string) => context.progress.say(line);
   const reader = await readerIfAny(context.data);
@@ -107,6 +117,9 @@ async function run(context: Context, options: ServeCommand, opened: OpenModels):
     host,
     port,
     token,
+    rateLimit: options.rateLimit || (false as const),
+    maxClients,
+    trustProxy,
     signal: context.takeSignal(),
     notice,
   };

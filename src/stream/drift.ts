@@ -8,8 +8,8 @@
  * | `inputs` | last one-minute return over the interval's width | population stability index | above 0.25 |
  *
  * Forecasts are gathered by whole quarters of an hour until a sample holds 300 of them: overlapping horizons and the
- * market's common moves make single minutes anything but independent. A quarter is closed ten minutes after its end in
- * market time, so that its forecasts are scored and every server closes it at the same bar; what is scored later counts
+ * market's common moves make single minutes anything but independent. A quarter is closed ten minutes after its last
+ * horizon in market time, so that its forecasts are scored and every server closes it at the same bar; what is scored later counts
  * for the scores, not for the monitors. An alarm ends when its sum has fallen to half the bound (the index: when it is
  * back below it); while it lasts, its samples do not become the usual.
  */
@@ -131,7 +131,7 @@ export class DriftMonitor {
     if (lastReturn !== undefined) gathered.inputs[binOf(lastReturn / width)]++;
   }
 
-  /** Closes the quarters that are over at a minute of the market. @returns whether an alarm began or ended */
+  /** Closes the quarters that are over at a minute that bars and forecasts have both reached. @returns whether an alarm began or ended */
   advance(minute: number): boolean {
     const state = this.#state;
     const wait = this.#horizonMinutes + CLOSED_AFTER_MINUTES;

@@ -15,12 +15,6 @@ interface Ring {
 /** Symbols kept at most, twice what a whole market has: a flood of made-up symbols must not fill the memory. */
 export const MOST_SYMBOLS = 30_000;
 
-/** A minute and its closing price. */
-export interface Close {
-  readonly minute: number;
-  readonly close: number;
-}
-
 export class RecentBars {
   readonly capacity: number;
   readonly #unusable: boolean;
@@ -67,19 +61,5 @@ export class RecentBars {
       bars.push({ symbol, minute: epochMinute(ring.minute[slot]), open, high, low, close, volume });
     }
     return bars;
-  }
-
-  /** Closes of a symbol from a minute on, oldest first. */
-  closesFrom(symbol: string, minute: number): Close[] {
-    const ring = this.#rings.get(symbol);
-    const closes: Close[] = [];
-    if (ring === undefined) return closes;
-    const oldest = Math.max(0, ring.count - this.capacity);
-    for (let n = ring.count - 1; n >= oldest; n--) {
-      const slot = n % this.capacity;
-      if (ring.minute[slot] < minute) break;
-      closes.push({ minute: ring.minute[slot], close: ring.values[5 * slot + 3] });
-    }
-    return closes.reverse();
   }
 }

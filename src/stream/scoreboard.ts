@@ -104,8 +104,12 @@ export interface ScoreboardSnapshot {
   readonly symbols: { readonly [symbol: string]: SymbolRecord };
 }
 
+const NOTHING: readonly ScoredForecast[] = [];
+
 /** Minutes that a forecast may come after a newer one of its symbol. */
 const SEEN_MINUTES = 32;
+/** Forecasts of a symbol that may wait; more of them means that its bars are no longer there, as in a stream that is read late. */
+const MOST_WAITING = 64;
 
 export interface ScoreboardOptions {
   readonly model: ForecastingModel;
@@ -124,6 +128,8 @@ export class Scoreboard {
   #unscored = 0;
   #since: number | null = null;
   #newestAsOf = 0;
+  #asOf = 0;
+  #asOfText = '';
   readonly #drift: DriftMonitor;
 
   constructor({ model, prices, longestQuietRun }: ScoreboardOptions) {
@@ -148,28 +154,40 @@ export class Scoreboard {
     const session = sessionAt(epochMinute(asOf - 1));
     if (session === undefined || this.#target(asOf) >= session.close) this.#unscored++;
     else record.waiting.splice(record.waiting.findLastIndex((it) => it.asOf < asOf) + 1, 0, rest);
+    if (record.waiting.length > MOST_WAITING) {
+      record.waiting.shift();
+      this.#unscored++;
+    }
     return true;
   }
 
   /** Scores what the bars now known allow. @returns what was scored, oldest first */
-  settle(symbol: string): ScoredForecast[] {
+  settle(symbol: string): readonly ScoredForecast[] {
     const record = this.#symbols.get(symbol);
-    if (record === undefined || record.waiting.length === 0) return [];
-    const scored: ScoredForecast[] = [];
-    record.waiting = record.waiting.filter((claim) => {
+    if (record === undefined) return NOTHING;
+    const { waiting } = record;
+    let scored: ScoredForecast[] | undefined;
+    let settled = 0;
+    // By asOf: what comes after one that has to wait has to wait too.
+    for (; settled < waiting.length; settled++) {
+      const claim = waiting[settled];
       const { asOf } = claim;
       const price = this.#prices.priceAt(symbol, asOf - 1, this.#target(asOf), this.#longestQuietRun);
-      if (price === 'waiting') return true;
+      if (price === 'waiting') break;
       if (price === 'unknown') this.#unscored++;
-      else scored.push(this.#score(symbol, record, claim, price));
-      return false;
-    });
-    return scored;
+      else (scored ??= []).push(this.#score(symbol, record, claim, price));
+    }
+    if (settled > 0) waiting.splice(0, settled);
+    return scored ?? NOTHING;
   }
 
-  /** Tells it the market's newest minute. @returns whether a drift alarm began or ended */
+  /**
+   * Lets the drift monitors close what both bars and forecasts have left behind: whichever ran ahead, they see the same.
+   * @param minute the newest one that has a bar
+   * @returns whether a drift alarm began or ended
+   */
   advance(minute: number): boolean {
-    return this.#drift.advance(minute);
+    return this.#drift.advance(Math.min(minute, this.#newestAsOf));
   }
 
   drift(): DriftReport {
@@ -294,7 +312,9 @@ export class Scoreboard {
     const moved = predictedReturn !== 0 && realisedReturn !== 0;
     const right = Math.sign(predictedReturn) === Math.sign(realisedReturn);
     const direction = !moved ? 'flat' : right ? 'hit' : 'miss';
-    const at = isoOfMinute(epochMinute(asOf));
+    // Forecasts of one minute are scored together and share one text.
+    if (asOf !== this.#asOf) this.#asOfText = isoOfMinute(epochMinute((this.#asOf = asOf)));
+    const at = this.#asOfText;
     const scored: ScoredForecast = {
       symbol,
       asOf: at,

@@ -156,7 +156,9 @@ export class Scoreboards {
   #takeClaim(model: ForecastingModel, claim: Claim, settled: Collector): boolean {
     if (!isClaim(claim)) return false;
     const board = this.of(model);
+    const { newestAsOf } = board;
     if (!board.add(claim)) return false;
+    if (board.newestAsOf > newestAsOf && board.advance(this.#newestMinute)) settled.alarmsChanged = true;
     settled.add(keyOf(model), board.settle(claim.symbol));
     return true;
   }

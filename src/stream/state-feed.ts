@@ -6,7 +6,7 @@
  * first, and the scores come out as they did for whoever was there. A topic that has been silent for a moment has
  * nothing older to come and is not waited for. Once all are silent it has caught up and takes everything as it comes.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import type { EpochMs } from '../base/index.ts';
 import type { Batch, Bus, Subscription, Topic, Topics } from './bus.ts';
 import type { Forecast } from './forecast.ts';
@@ -22,6 +22,8 @@ export interface StateFeed {
 
 /** Silence after which a topic counts as having nothing older to come. */
 const SILENT_MS = 200;
+/** The same before anything has come at all: a server may be slow to begin. */
+const FIRST_SILENT_MS = 1000;
 
 interface Lane {
   readonly subscription: Subscription<unknown>;
@@ -101,20 +103,28 @@ async function takeOldestFirst(lanes: readonly Lane[]): Promise<void> {
     return { lane, batches, batch: undefined, waiting: undefined, silent: false, ended: false };
   });
   let caughtUp = false;
+  let begun = false;
+  const waits = ({ batch, ended, silent }: Head) => batch === undefined && !ended && !silent;
+  const isKnown = ({ batch }: Head) => batch !== undefined;
   while (heads.some(({ ended, batch }) => !ended || batch !== undefined)) {
     for (const head of heads) if (!head.ended && head.batch === undefined) head.waiting ??= askNext(head);
-    const unknown = heads.filter(({ batch, ended, silent }) => batch === undefined && !ended && !silent);
-    const known = heads.filter(({ batch }) => batch !== undefined);
     const asked = heads.filter(({ waiting }) => waiting !== undefined);
-    if (known.length === 0 && caughtUp) await Promise.race(asked.map(({ waiting }) => waiting));
-    else if (known.length === 0) caughtUp = await silence(asked);
-    else if (unknown.length > 0 && !caughtUp) await silence(unknown);
-    else {
-      const key = ({ lane, batch }: Head) => lane.keyOf(batch as Batch<never>);
-      const oldest = known.reduce((a, b) => (key(b) < key(a) ? b : a));
-      oldest.lane.take(oldest.batch!.items as readonly never[]);
-      oldest.batch = undefined;
+    if (!heads.some(isKnown)) {
+      if (caughtUp) await Promise.race(asked.map(({ waiting }) => waiting));
+      else caughtUp = await silence(asked, begun ? SILENT_MS : FIRST_SILENT_MS);
+      continue;
     }
+    begun = true;
+    if (!caughtUp && heads.some(waits)) {
+      await silence(heads.filter(waits), SILENT_MS);
+      continue;
+    }
+    // What has arrived and was not handed over yet has its turn too.
+    if (asked.length > 0) await setImmediate();
+    const key = ({ lane, batch }: Head) => lane.keyOf(batch as Batch<never>);
+    const oldest = heads.filter(isKnown).reduce((a, b) => (key(b) < key(a) ? b : a));
+    oldest.lane.take(oldest.batch!.items as readonly never[]);
+    oldest.batch = undefined;
   }
 }
 
@@ -127,9 +137,9 @@ async function askNext(head: Head): Promise<void> {
 }
 
 /** Resolves when one of the lanes has something, or none had for a moment: then they count as silent. @returns the latter */
-async function silence(heads: readonly Head[]): Promise<boolean> {
+async function silence(heads: readonly Head[], forMs: number): Promise<boolean> {
   const stop = new AbortController();
-  const passed = sleep(SILENT_MS, true, { signal: stop.signal }).catch(() => false);
+  const passed = sleep(forMs, true, { signal: stop.signal }).catch(() => false);
   const silent = await Promise.race([passed, ...heads.map(({ waiting }) => waiting?.then(() => false))]);
   stop.abort();
   if (silent) for (const head of heads) head.silent = true;

@@ -89,6 +89,8 @@ export class LiveState {
   /** By asOf, newest last. */
   readonly #forecasts = new Map<string, Forecast[]>();
   readonly #listeners = new Set<(event: LiveEvent) => void>();
+  /** Details of the models that were named so far, by key. */
+  readonly #details = new Map<string, ModelInfo['details']>();
   #model: ModelInfo | undefined;
   #shadow: ModelInfo | undefined;
   #source: SourceStatus = { name: 'none', state: 'starting', detail: null };
@@ -114,6 +116,7 @@ export class LiveState {
     if (this.#model !== undefined && keyOf(this.#model) !== keyOf(model)) this.#modelChanges++;
     this.#model = model;
     this.#shadow = shadow;
+    for (const it of [model, shadow]) if (it?.details !== undefined) this.#details.set(keyOf(it), it.details);
     this.#tell({ type: 'status' });
   }
 
@@ -235,13 +238,8 @@ export class LiveState {
     this.#tellScores(this.scores.takeForecasts(forecasts));
   }
 
-  /** Scores forecasts of a shadow model; they are not shown. */
+  /** Scores forecasts of a shadow model; they are not shown. Which one is the shadow is for {@link setModel} to say. */
   acceptShadow(forecasts: readonly Forecast[]): void {
-    const first = forecasts.at(-1);
-    if (first !== undefined && (this.#shadow === undefined || keyOf(this.#shadow) !== modelKey(first))) {
-      this.#shadow = modelOf(first);
-      this.#tell({ type: 'status' });
-    }
     this.#tellScores(this.scores.takeForecasts(forecasts));
   }
 
@@ -311,7 +309,7 @@ export class LiveState {
     this.#newestAsOf = asOf;
     if (this.#model === undefined || keyOf(this.#model) === modelKey(forecast)) return;
     const shadow = this.#shadow && keyOf(this.#shadow) === modelKey(forecast) ? undefined : this.#shadow;
-    this.setModel(modelOf(forecast), shadow);
+    this.setModel({ ...modelOf(forecast), details: this.#details.get(modelKey(forecast)) }, shadow);
   }
 
   #keep(forecast: Forecast): boolean {

@@ -165,6 +165,12 @@ describe('the scoreboard', () => {
     assert.equal(board.report().unscored, 1);
   });
 
+  test('forecasts whose bars never come do not pile up', () => {
+    const { board, note } = setUp();
+    for (let m = 1; m <= 300; m++) note(forecastOf('A', OPEN + m, 100, 0.01));
+    assert.deepEqual([board.report().waiting, board.report().unscored], [64, 236]);
+  });
+
   test('what is no forecast of a price is left out', () => {
     const { board, feed, note } = setUp();
     feed(series('A', [100, 100]));
@@ -250,6 +256,25 @@ describe('the scoreboard', () => {
           const late = m - 4;
           take.forecasts(late % 2 === 0 ? late + 1 : late - 1);
           if (late % 5 === 0) take.forecasts(late - 3);
+        }
+      }),
+      plain,
+    );
+    assert.equal(
+      run((take) => {
+        // Bars run an hour and a half ahead, then forecasts run ahead for as long as one may wait.
+        for (let m = 0; m < 290; m++) {
+          take.bars(m);
+          take.forecasts(m - 90);
+        }
+      }),
+      plain,
+    );
+    assert.equal(
+      run((take) => {
+        for (let m = 0; m < 250; m++) {
+          take.forecasts(m);
+          take.bars(m - 50);
         }
       }),
       plain,
