@@ -83,14 +83,12 @@ class MadeUpMarket {
 }
 
 const marketOf = (minutes: readonly Bar[][]): MarketBars => {
-  const symbols = minutes[0].map(({ symbol }) => symbol).sort();
-  const rows = minutes.flat();
-  const of = new Map(symbols.map((symbol) => [symbol, rows.filter((bar) => bar.symbol === symbol)]));
-  const bars = symbols.flatMap((symbol) => of.get(symbol)!);
+  const order = minutes[0].map((_, s) => s).sort((a, b) => (minutes[0][a].symbol < minutes[0][b].symbol ? -1 : 1));
+  const bars = order.flatMap((s) => minutes.map((minute) => minute[s]));
   const column = (name: 'open' | 'high' | 'low' | 'close' | 'volume') => Float64Array.from(bars, (bar) => bar[name]);
   return {
-    symbols,
-    offsets: Int32Array.from({ length: symbols.length + 1 }, (_, s) => s * minutes.length),
+    symbols: order.map((s) => minutes[0][s].symbol),
+    offsets: Int32Array.from({ length: order.length + 1 }, (_, s) => s * minutes.length),
     minute: Int32Array.from(bars, (bar) => bar.minute),
     open: column('open'),
     high: column('high'),
@@ -142,7 +140,7 @@ async function openChain(url: string, model: Model): Promise<Chain> {
   const watching = (async () => {
     for await (const { items } of subscription) {
       seen += items.length;
-      kept = kept.length < 1e6 ? [...kept, ...items] : [];
+      kept.push(...items);
       note();
     }
   })();
