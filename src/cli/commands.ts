@@ -14,6 +14,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   report: async () => (await import('./report.ts')).registerReport,
   predict: async () => (await import('./predict.ts')).registerPredict,
   serve: async () => (await import('./serve.ts')).registerServe,
+  feed: async () => (await import('./feed.ts')).registerFeed,
   replay: async () => (await import('./replay.ts')).registerReplay,
   models: async () => (await import('./models.ts')).registerModels,
   export: async () => (await import('./doors.ts')).registerExport,
