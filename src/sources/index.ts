@@ -1,6 +1,7 @@
 /** Where bars come from: Yahoo Finance, the simulated exchange, files; and what all of them have in common. */
 
 export { type HistoryAnswer, type IngestAnswer, ingestFiles, ingestHistory } from './ingest.ts';
+export { type LimiterOptions, type Permit, RateLimiter, type SteadyClock, steadyClock } from './limiter.ts';
 export * from './simulated/index.ts';
 export * from './source.ts';
 export * from './yahoo/index.ts';
