@@ -41,6 +41,8 @@ export interface LimiterOptions {
   readonly leastPerSecond?: number;
   /** Default 2,000. */
   readonly mostPerSecond?: number;
+  /** How long the first refusal without Retry-After closes it; default 1 s. */
+  readonly bareClosureMs?: number;
   readonly clock?: SteadyClock;
 }
 
@@ -61,7 +63,6 @@ const LATENESS_MS = 250;
 const SAVED_MS = 1000;
 /** A refusal this soon after making up for a pause says that the server does not save up. */
 const SOON_MS = 2500;
-const BARE_CLOSURE_MS = 1000;
 const LONGEST_BARE_CLOSURE_MS = 60_000;
 
 /** Answers since the first refusal, until the limiter opens again. */
@@ -75,6 +76,7 @@ export class RateLimiter {
   readonly #clock: SteadyClock;
   readonly #least: number;
   readonly #most: number;
+  readonly #bareClosureMs: number;
   #perSecond: number;
   #slowStart = true;
   /** When the next request may start by the rate, and by what a refusal asked for. */
@@ -92,11 +94,13 @@ export class RateLimiter {
   #refusals = 0;
   #turn: Promise<void> = Promise.resolve();
 
-  constructor({ initialPerSecond, leastPerSecond = 0.5, mostPerSecond = 2000, clock = steadyClock }: LimiterOptions) {
+  constructor(options: LimiterOptions) {
+    const { clock = steadyClock } = options;
     this.#clock = clock;
-    this.#least = leastPerSecond;
-    this.#most = mostPerSecond;
-    this.#perSecond = initialPerSecond;
+    this.#least = options.leastPerSecond ?? 0.5;
+    this.#most = options.mostPerSecond ?? 2000;
+    this.#bareClosureMs = options.bareClosureMs ?? 1000;
+    this.#perSecond = options.initialPerSecond;
     this.#nextAt = clock.now();
   }
 
@@ -108,6 +112,11 @@ export class RateLimiter {
   /** Refusals so far. */
   get refusals(): number {
     return this.#refusals;
+  }
+
+  /** Refusals since the last answer, those of one moment counted once. */
+  get refusalsInARow(): number {
+    return this.#refusedInARow;
   }
 
   /** For how long nothing may be sent, as a refusal asked for it; 0 when open. */
@@ -157,7 +166,7 @@ export class RateLimiter {
   limited(retryAfterMs?: number, permit?: Permit): void {
     const now = this.#clock.now();
     this.#refusals++;
-    const closure = retryAfterMs ?? Math.min(LONGEST_BARE_CLOSURE_MS, BARE_CLOSURE_MS * 2 ** this.#refusedInARow);
+    const closure = retryAfterMs ?? Math.min(LONGEST_BARE_CLOSURE_MS, this.#bareClosureMs * 2 ** this.#refusedInARow);
     if (this.#episode !== undefined) {
       this.#episode.lastAnswerAt = now;
       if (retryAfterMs !== undefined) this.#closedUntil = Math.max(this.#closedUntil, now + closure);

@@ -18,7 +18,7 @@ import {
 } from './manifest.ts';
 import { StoreReader } from './reader.ts';
 import { type Change, planMerge, removeOrphans, SPILL_FOLDER, writeChanges } from './segments.ts';
-import { createStaging, dropStaging, stageBars, stageFiles } from './staging.ts';
+import { createStaging, type Delivery, dropStaging, settleDeliveries, stageBars, stageFiles } from './staging.ts';
 import type { BarFile, BarFileLayout, BarStore, IngestCounts, IngestTransaction, RawBars } from './store.ts';
 
 /**
@@ -174,6 +174,7 @@ class Transaction implements IngestTransaction {
   readonly #connection: DuckDBConnection;
   readonly #owner: Owner;
   readonly #marks: [source: string, symbol: string, day: DayString][] = [];
+  readonly #deliveries: Delivery[] = [];
   #nextPosition = 0;
   #over = false;
 
@@ -183,7 +184,9 @@ class Transaction implements IngestTransaction {
   }
 
   async addBars(raw: RawBars): Promise<void> {
-    await this.#step(() => stageBars(this.#connection, raw, this.#nextPosition++));
+    await this.#step(async () => {
+      this.#deliveries.push(await stageBars(this.#connection, raw, this.#nextPosition++));
+    });
   }
 
   async addFiles(files: readonly BarFile[], layout: BarFileLayout, askedAt: EpochMs): Promise<void> {
@@ -195,7 +198,10 @@ class Transaction implements IngestTransaction {
   }
 
   async commit(): Promise<IngestCounts> {
-    const counts = await this.#step(() => this.#owner.commit(this.#marks));
+    const counts = await this.#step(async () => {
+      await settleDeliveries(this.#connection, this.#deliveries);
+      return this.#owner.commit(this.#marks);
+    });
     await this.abort();
     return counts;
   }

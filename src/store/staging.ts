@@ -2,15 +2,16 @@
  * Staging: rows of every source, as they came, in one table that is then judged by one code path (`judge.ts`).
  *
  * `staged` has a row's place in the input (a later place wins), its symbol in canonical form, its time in milliseconds
- * and its values with null for every kind of absence. `stagedEvent` has the dividends and splits of files.
+ * and its values with null for every kind of absence. `stagedEvent` has the dividends and splits. What sources deliver
+ * waits in `delivered`, numbers only, until {@link settleDeliveries} makes staged rows of it.
  */
 import { basename } from 'node:path';
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { parseSymbol } from '../bars/index.ts';
 import { BarcastError, type EpochMs } from '../base/index.ts';
 import { parseBarTime } from './bar-time.ts';
-import { appendColumns, identifier, pathList, quoted, selectRows, storeError } from './database.ts';
-import type { BarFile, BarFileLayout, RawBars } from './store.ts';
+import { appendColumns, appendDoubles, identifier, pathList, quoted, selectRows, storeError } from './database.ts';
+import type { BarFile, BarFileLayout, CorporateEvent, RawBars } from './store.ts';
 
 /** Places within one file or one delivery; the file's own place counts in multiples of it. */
 const ROWS_PER_POSITION = 2 ** 32;
@@ -23,24 +24,62 @@ export async function createStaging(connection: DuckDBConnection): Promise<void>
     set TimeZone = 'UTC';
     create table staged (ordinal BIGINT, symbol VARCHAR, timeMs BIGINT,
       open DOUBLE, high DOUBLE, low DOUBLE, close DOUBLE, volume DOUBLE, askedAt BIGINT);
-    create table stagedEvent (symbol VARCHAR, timeMs BIGINT, kind VARCHAR, value DOUBLE)`);
+    create table stagedEvent (symbol VARCHAR, timeMs BIGINT, kind VARCHAR, value DOUBLE);
+    create table delivery (position DOUBLE, symbol VARCHAR, askedAt DOUBLE);
+    create table delivered (position DOUBLE, place DOUBLE, timeMs DOUBLE,
+      open DOUBLE, high DOUBLE, low DOUBLE, close DOUBLE, volume DOUBLE)`);
 }
 
 export async function dropStaging(connection: DuckDBConnection): Promise<void> {
   await connection.run(`
     drop table if exists staged; drop table if exists stagedEvent; drop table if exists fileRow;
-    drop table if exists instant; drop table if exists origin`);
+    drop table if exists instant; drop table if exists origin;
+    drop table if exists delivery; drop table if exists delivered`);
 }
 
-export async function stageBars(connection: DuckDBConnection, raw: RawBars, position: number): Promise<void> {
+/** What a source delivered, to be settled. */
+export interface Delivery {
+  readonly position: number;
+  readonly symbol: string;
+  readonly askedAt: EpochMs;
+  readonly events: readonly CorporateEvent[];
+}
+
+/** @throws BARCAST_E_SYMBOL */
+export async function stageBars(connection: DuckDBConnection, raw: RawBars, position: number): Promise<Delivery> {
+  const symbol = parseSymbol(raw.symbol);
   const rows = raw.timeMs.length;
-  const first = position * ROWS_PER_POSITION;
-  await appendColumns(connection, 'staged', [
-    Array.from({ length: rows }, (_, row) => first + row),
-    new Array<string>(rows).fill(parseSymbol(raw.symbol)),
-    raw.timeMs.map(Math.floor),
+  const places = new Float64Array(rows);
+  for (let row = 0; row < rows; row++) places[row] = row;
+  await appendDoubles(connection, 'delivered', [
+    new Float64Array(rows).fill(position),
+    places,
+    raw.timeMs,
     ...PRICES.map((name) => raw[name]),
-    new Array<number>(rows).fill(raw.askedAt),
+  ]);
+  return { position, symbol, askedAt: raw.askedAt, events: raw.events ?? [] };
+}
+
+/** Makes staged rows of all that was delivered. */
+export async function settleDeliveries(connection: DuckDBConnection, deliveries: readonly Delivery[]): Promise<void> {
+  if (deliveries.length === 0) return;
+  await appendColumns(connection, 'delivery', [
+    deliveries.map(({ position }) => position),
+    deliveries.map(({ symbol }) => symbol),
+    deliveries.map(({ askedAt }) => askedAt),
+  ]);
+  const absent = (name: string) => `case when isnan(${name}) then null else ${name} end`;
+  await connection.run(`
+    insert into staged
+    select position::BIGINT * ${ROWS_PER_POSITION} + place::BIGINT, symbol, floor(timeMs)::BIGINT,
+      ${PRICES.map(absent).join(', ')}, askedAt::BIGINT
+    from delivered join delivery using (position)`);
+  const events = deliveries.flatMap(({ symbol, events: own }) => own.map((event) => ({ symbol, ...event })));
+  await appendColumns(connection, 'stagedEvent', [
+    events.map(({ symbol }) => symbol),
+    events.map(({ timeMs }) => timeMs),
+    events.map(({ kind }) => kind),
+    events.map(({ value }) => value),
   ]);
 }
 
