@@ -41,12 +41,18 @@ export interface HistoryReport {
   readonly failed: readonly { readonly symbol: string; readonly reason: string }[];
   /** What else a user should know, one line each: a part of the range that the source no longer keeps. */
   readonly notes?: readonly string[];
+  /** The first minute that the source still has, if it does not keep everything. */
+  readonly keptFrom?: EpochMinute;
 }
 
 /** Past bars on request. */
 export interface HistorySource {
   readonly name: string;
   readonly clock: Clock;
+  /** Whether all of its rows tell what they cover. */
+  readonly tellsCover?: boolean;
+  /** How fast it goes, or why it waits, in a few words. */
+  pace?(): string;
   /** Yields raw bars as they arrive and returns the report. @throws BARCAST_E_NETWORK, BARCAST_E_RATE_LIMITED, BARCAST_E_SOURCE_FORMAT */
   history(request: HistoryRequest): AsyncGenerator<HistoryRows, HistoryReport>;
 }

@@ -58,7 +58,7 @@ export async function* history(
       : []),
     ...(clock.warning === undefined ? [] : [clock.warning]),
   ];
-  return { ...pull.report(), notes };
+  return { ...pull.report(), notes, keptFrom: earliest };
 }
 
 const interrupted = (): BarcastError =>

@@ -64,6 +64,9 @@ export function yahooSource(options: YahooOptions = {}): YahooSource {
   return {
     name,
     clock,
+    tellsCover: true,
+    pace: () =>
+      gate.closedBecause ?? `${gate.limiter.perSecond.toFixed(gate.limiter.perSecond < 10 ? 1 : 0)} requests/s`,
     sync,
     history: (request) => history({ ...means, client: past, concurrency: options.concurrency ?? 512 }, request),
     live: (symbols, signal) =>
