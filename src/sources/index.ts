@@ -12,4 +12,5 @@ export { type LimiterOptions, type Permit, RateLimiter, type SteadyClock, steady
 export { ownPart, type Share, shareOf } from './share.ts';
 export * from './simulated/index.ts';
 export * from './source.ts';
+export { afterEverySession, type WatchedSource } from './watch.ts';
 export * from './yahoo/index.ts';

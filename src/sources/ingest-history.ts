@@ -45,7 +45,7 @@ export interface HistoryOptions {
   readonly share?: Share;
   /** Ask for these minutes alone, by symbol, and whether the store was given them before or not. */
   readonly again?: ReadonlyMap<string, readonly Span[]>;
-  /** How long answers are gathered for one commit; default 5 s. */
+  /** How long answers are gathered for one commit; default 4 s. */
   readonly commitEveryMs?: number;
 }
 
@@ -180,7 +180,7 @@ class HistoryIngest {
     this.#seen.add(symbol);
     this.#gatheredRows += rows.timeMs.length;
     if (covers !== undefined) this.#marks.push([symbol, this.#wanted.cover(symbol, covers, askedAt)]);
-    const due = performance.now() - this.#gatheredSince >= (this.#options.commitEveryMs ?? 5000);
+    const due = performance.now() - this.#gatheredSince >= (this.#options.commitEveryMs ?? 4000);
     if (due || this.#gatheredRows >= ROWS_A_COMMIT) await this.#commit();
   }
 

@@ -49,11 +49,12 @@ export interface LimiterOptions {
 /** Names one request to the limiter; later ones are larger. */
 export type Permit = number;
 
-/** Requests a second that one answer adds in slow start, and afterwards. */
+/** Requests a second that one answer adds in slow start, and afterwards; more when nothing was refused for long. */
 const SLOW_START_GAIN = 1.5;
 const GAIN = 0.004;
+const LONG_MS = 20_000;
 /** What is left of a rate that was measured, and the bounds of a decrease otherwise. */
-const MARGIN = 0.98;
+const MARGIN = 0.97;
 const LARGEST_CUT = 0.5;
 const SMALLEST_CUT = 0.97;
 /** As many answers tell a rate. */
@@ -90,6 +91,7 @@ export class RateLimiter {
   #nextPermit: Permit = 1;
   #grantedSince = 0;
   #lastRefusedAt: number | undefined;
+  #openedAt = 0;
   #refusedInARow = 0;
   #refusals = 0;
   #turn: Promise<void> = Promise.resolve();
@@ -155,7 +157,13 @@ export class RateLimiter {
       this.#episode.lastAnswerAt = now;
       if (now < this.#closedUntil) return;
     }
-    this.#perSecond = Math.min(this.#most, this.#perSecond + (this.#slowStart ? SLOW_START_GAIN : GAIN));
+    this.#perSecond = Math.min(this.#most, this.#perSecond + this.#gain(now));
+  }
+
+  /** A rate that was measured too low is left behind by and by, one that is right is kept for a while. */
+  #gain(now: number): number {
+    if (this.#slowStart) return SLOW_START_GAIN;
+    return GAIN * (1 + ((now - this.#openedAt) / LONG_MS) ** 3);
   }
 
   /**
@@ -192,6 +200,7 @@ export class RateLimiter {
         this.#madeUpAt = now;
       } else this.#nextAt = now;
       this.#decrease(this.#episode);
+      this.#openedAt = now;
       this.#episode = undefined;
       this.#firstFresh = this.#nextPermit;
     }

@@ -69,27 +69,6 @@ export async function appendColumns(
   appender.closeSync();
 }
 
-/** The same for columns of DOUBLE alone, many times faster. NaN stays NaN. */
-export async function appendDoubles(
-  connection: DuckDBConnection,
-  table: string,
-  columns: readonly Float64Array[],
-): Promise<void> {
-  const appender = await connection.createAppender(table);
-  const types = columns.map((_, column) => appender.columnType(column));
-  const rows = columns[0]?.length ?? 0;
-  for (let start = 0; start < rows; start += ROWS_PER_CHUNK) {
-    const end = Math.min(rows, start + ROWS_PER_CHUNK);
-    const chunk = DuckDBDataChunk.create(types, end - start);
-    for (const [column, values] of columns.entries()) {
-      // Only indexed: a typed array serves as well as a plain one.
-      chunk.setColumnValues(column, values.subarray(start, end) as unknown as number[]);
-    }
-    appender.appendDataChunk(chunk);
-  }
-  appender.closeSync();
-}
-
 /** A failure of the database or the file system as the user's error. */
 export function storeError(error: unknown): BarcastError {
   if (error instanceof BarcastError) return error;

@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import type { DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import { BarcastError, type DayString, type EpochMs, systemErrorCode } from '../base/index.ts';
 import { appendColumns, openDatabase, storeError } from './database.ts';
+import { Deliveries } from './deliveries.ts';
 import { dropJudgement, judge } from './judge.ts';
 import { takeOwnership, withOwnership } from './lock.ts';
 import {
@@ -19,7 +20,7 @@ import {
 } from './manifest.ts';
 import { StoreReader } from './reader.ts';
 import { type Change, planMerge, removeOrphans, SPILL_FOLDER, writeChanges } from './segments.ts';
-import { createStaging, type Delivery, dropStaging, settleDeliveries, stageBars, stageFiles } from './staging.ts';
+import { createStaging, dropStaging, stageFiles } from './staging.ts';
 import type { BarFile, BarFileLayout, BarStore, IngestCounts, IngestTransaction, RawBars } from './store.ts';
 
 /**
@@ -204,19 +205,17 @@ class Transaction implements IngestTransaction {
   readonly #connection: DuckDBConnection;
   readonly #owner: Owner;
   readonly #marks: Mark[] = [];
-  readonly #deliveries: Delivery[] = [];
-  #nextPosition = 0;
+  readonly #deliveries: Deliveries;
   #over = false;
 
   constructor(connection: DuckDBConnection, owner: Owner) {
     this.#connection = connection;
     this.#owner = owner;
+    this.#deliveries = new Deliveries(connection);
   }
 
   async addBars(raw: RawBars): Promise<void> {
-    await this.#step(async () => {
-      this.#deliveries.push(await stageBars(this.#connection, raw, this.#nextPosition++));
-    });
+    await this.#step(() => this.#deliveries.add(raw));
   }
 
   async addFiles(files: readonly BarFile[], layout: BarFileLayout, askedAt: EpochMs): Promise<void> {
@@ -229,7 +228,7 @@ class Transaction implements IngestTransaction {
 
   async commit(): Promise<IngestCounts> {
     const counts = await this.#step(async () => {
-      await settleDeliveries(this.#connection, this.#deliveries);
+      await this.#deliveries.settle();
       return this.#owner.commit(this.#marks);
     });
     await this.abort();
@@ -240,6 +239,7 @@ class Transaction implements IngestTransaction {
     if (this.#over) return;
     this.#over = true;
     try {
+      this.#deliveries.close();
       await dropStaging(this.#connection);
       await dropJudgement(this.#connection);
     } finally {

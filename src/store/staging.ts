@@ -3,19 +3,21 @@
  *
  * `staged` has a row's place in the input (a later place wins), its symbol in canonical form, its time in milliseconds
  * and its values with null for every kind of absence. `stagedEvent` has the dividends and splits. What sources deliver
- * waits in `delivered`, numbers only, until {@link settleDeliveries} makes staged rows of it.
+ * waits in `delivered`, numbers only (`deliveries.ts`).
  */
 import { basename } from 'node:path';
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { parseSymbol } from '../bars/index.ts';
 import { BarcastError, type EpochMs } from '../base/index.ts';
 import { parseBarTime } from './bar-time.ts';
-import { appendColumns, appendDoubles, identifier, pathList, quoted, selectRows, storeError } from './database.ts';
-import type { BarFile, BarFileLayout, CorporateEvent, RawBars } from './store.ts';
+import { appendColumns, identifier, pathList, quoted, selectRows, storeError } from './database.ts';
+import type { BarFile, BarFileLayout } from './store.ts';
 
 /** Places within one file or one delivery; the file's own place counts in multiples of it. */
-const ROWS_PER_POSITION = 2 ** 32;
-const PRICES = ['open', 'high', 'low', 'close', 'volume'] as const;
+export const ROWS_PER_POSITION = 2 ** 32;
+export const VALUE_COLUMNS = ['open', 'high', 'low', 'close', 'volume'] as const;
+/** A value as SQL: a NaN is an absence. */
+export const valueOrNull = (name: string): string => `case when isnan(${name}) then null else ${name} end`;
 const NULL_TEXTS = ['', 'nan', 'NaN', 'NAN', 'null', 'NULL', 'None'];
 
 export async function createStaging(connection: DuckDBConnection): Promise<void> {
@@ -37,52 +39,6 @@ export async function dropStaging(connection: DuckDBConnection): Promise<void> {
     drop table if exists delivery; drop table if exists delivered`);
 }
 
-/** What a source delivered, to be settled. */
-export interface Delivery {
-  readonly position: number;
-  readonly symbol: string;
-  readonly askedAt: EpochMs;
-  readonly events: readonly CorporateEvent[];
-}
-
-/** @throws BARCAST_E_SYMBOL */
-export async function stageBars(connection: DuckDBConnection, raw: RawBars, position: number): Promise<Delivery> {
-  const symbol = parseSymbol(raw.symbol);
-  const rows = raw.timeMs.length;
-  const places = new Float64Array(rows);
-  for (let row = 0; row < rows; row++) places[row] = row;
-  await appendDoubles(connection, 'delivered', [
-    new Float64Array(rows).fill(position),
-    places,
-    raw.timeMs,
-    ...PRICES.map((name) => raw[name]),
-  ]);
-  return { position, symbol, askedAt: raw.askedAt, events: raw.events ?? [] };
-}
-
-/** Makes staged rows of all that was delivered. */
-export async function settleDeliveries(connection: DuckDBConnection, deliveries: readonly Delivery[]): Promise<void> {
-  if (deliveries.length === 0) return;
-  await appendColumns(connection, 'delivery', [
-    deliveries.map(({ position }) => position),
-    deliveries.map(({ symbol }) => symbol),
-    deliveries.map(({ askedAt }) => askedAt),
-  ]);
-  const absent = (name: string) => `case when isnan(${name}) then null else ${name} end`;
-  await connection.run(`
-    insert into staged
-    select position::BIGINT * ${ROWS_PER_POSITION} + place::BIGINT, symbol, floor(timeMs)::BIGINT,
-      ${PRICES.map(absent).join(', ')}, askedAt::BIGINT
-    from delivered join delivery using (position)`);
-  const events = deliveries.flatMap(({ symbol, events: own }) => own.map((event) => ({ symbol, ...event })));
-  await appendColumns(connection, 'stagedEvent', [
-    events.map(({ symbol }) => symbol),
-    events.map(({ timeMs }) => timeMs),
-    events.map(({ kind }) => kind),
-    events.map(({ value }) => value),
-  ]);
-}
-
 /** Stages files of one layout. @throws BARCAST_E_FILE_FORMAT naming the file, and the line where it is known */
 export async function stageFiles(
   connection: DuckDBConnection,
@@ -94,13 +50,12 @@ export async function stageFiles(
   await convertTimes(connection, files, layout);
   await convertSymbols(connection, files, layout);
   const rows = `fileRow join instant using (time) join origin on origin.file = fileRow.file and origin.name is not distinct from fileRow.symbol`;
-  const absent = (name: string) => `case when isnan(${name}) then null else ${name} end`;
   await connection.run(`
     insert into staged
     select origin.position * ${ROWS_PER_POSITION} + fileRow.rowid, origin.symbol, timeMs,
-      ${PRICES.map(absent).join(', ')}, ${askedAt}
+      ${VALUE_COLUMNS.map(valueOrNull).join(', ')}, ${askedAt}
     from ${rows}
-    ${layout.skipEmpty ? `where coalesce(${PRICES.map(absent).join(', ')}) is not null` : ''}`);
+    ${layout.skipEmpty ? `where coalesce(${VALUE_COLUMNS.map(valueOrNull).join(', ')}) is not null` : ''}`);
   for (const [column, kind] of [
     ['dividends', 'dividend'],
     ['splits', 'split'],
@@ -132,7 +87,7 @@ async function readFileRows(
 }
 
 function selectFromCsv(paths: readonly string[], layout: BarFileLayout): string {
-  const numbers = new Set([...PRICES, 'dividends' as const, 'splits' as const].map((name) => layout[name]));
+  const numbers = new Set([...VALUE_COLUMNS, 'dividends' as const, 'splits' as const].map((name) => layout[name]));
   const types = layout.columns.map((_, column) => `'c${column}': '${numbers.has(column) ? 'DOUBLE' : 'VARCHAR'}'`);
   return `select ${selectColumns(layout, (column) => `c${column}`)} from read_csv(${pathList(paths)},
     auto_detect = false, header = false, skip = ${layout.headerLines}, delim = '${layout.separator}', quote = '"',
@@ -145,7 +100,7 @@ function selectFromParquet(paths: readonly string[], layout: BarFileLayout): str
 }
 
 function selectColumns(layout: BarFileLayout, nameOf: (column: number) => string): string {
-  const number = (name: 'dividends' | 'splits' | (typeof PRICES)[number]) => {
+  const number = (name: 'dividends' | 'splits' | (typeof VALUE_COLUMNS)[number]) => {
     const column = layout[name];
     return `${column === undefined ? 'null' : nameOf(column)}::DOUBLE as ${name}`;
   };
@@ -153,7 +108,7 @@ function selectColumns(layout: BarFileLayout, nameOf: (column: number) => string
     'file_index::INTEGER as file',
     `${nameOf(layout.time)}::VARCHAR as time`,
     `${layout.symbol === undefined ? 'null' : nameOf(layout.symbol)}::VARCHAR as symbol`,
-    ...[...PRICES, 'dividends' as const, 'splits' as const].map(number),
+    ...[...VALUE_COLUMNS, 'dividends' as const, 'splits' as const].map(number),
   ].join(', ');
 }
 

@@ -25,8 +25,8 @@ export interface HistoryMeans {
   readonly historyEnd: Map<string, EpochMinute>;
 }
 
-/** Rows that wait to be taken, at most: about 70 MB. While they do, nothing more is asked. */
-const WAITING_ROWS = 1_500_000;
+/** Rows that wait to be taken, at most: about 36 MB. While they do, nothing more is asked. */
+const WAITING_ROWS = 750_000;
 
 /** @throws BARCAST_E_NETWORK, BARCAST_E_RATE_LIMITED, BARCAST_E_SOURCE_FORMAT, BARCAST_E_DATE, BARCAST_E_INTERRUPTED */
 export async function* history(
