@@ -256,7 +256,8 @@ class HistoryIngest {
   #refuseTotalFailure({ unknown, failed }: HistoryReport): void {
     const { name } = this.#options.source;
     const unanswered = unknown.length + failed.length;
-    if (this.#counts.rowsRead > 0 || unanswered === 0 || unanswered < this.#wanted.symbols.length) return;
+    if (this.#counts.rowsRead > 0 || this.#wanted.held > 0) return;
+    if (unanswered === 0 || unanswered < this.#wanted.symbols.length) return;
     const [failure] = failed;
     if (failure !== undefined) {
       throw new BarcastError(

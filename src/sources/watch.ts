@@ -7,8 +7,9 @@ import { steadyClock } from './limiter.ts';
 const AFTER_CLOSE_MS = 20 * MS_PER_MINUTE;
 /** After a failure, in real time. */
 const RETRY_MS = 5 * MS_PER_MINUTE;
-/** A clock may be told anew, or a machine have slept: nobody sleeps longer, in real time. */
+/** A clock may be told anew, or a machine have slept: nobody sleeps longer, in market time but for the least. */
 const LONGEST_SLEEP_MS = 30_000;
+const SHORTEST_SLEEP_MS = 200;
 
 export interface WatchedSource {
   readonly clock: Clock & { readonly speed?: number };
@@ -43,7 +44,7 @@ export async function afterEverySession(options: {
     next(session);
     const due = minuteToMs(session.close) + AFTER_CLOSE_MS;
     for (let left = due - source.clock.now(); left > 0 && !signal.aborted; left = due - source.clock.now()) {
-      const real = Math.min(LONGEST_SLEEP_MS, Math.max(20, left / (source.clock.speed ?? 1)));
+      const real = Math.max(SHORTEST_SLEEP_MS, Math.min(LONGEST_SLEEP_MS, left) / (source.clock.speed ?? 1));
       await steadyClock.sleep(real, signal).catch(() => undefined);
       if (!signal.aborted) await source.sync(signal).catch(() => undefined);
     }
