@@ -82,6 +82,7 @@ export class RateLimiter {
   #slowStart = true;
   /** When the next request may start by the rate, and by what a refusal asked for. */
   #nextAt: number;
+  readonly #startedAt: number;
   #closedUntil = Number.NEGATIVE_INFINITY;
   #savedMs = SAVED_MS;
   #madeUpAt = Number.NEGATIVE_INFINITY;
@@ -104,6 +105,7 @@ export class RateLimiter {
     this.#bareClosureMs = options.bareClosureMs ?? 1000;
     this.#perSecond = options.initialPerSecond;
     this.#nextAt = clock.now();
+    this.#startedAt = clock.now();
   }
 
   /** The present rate: requests a second. */
@@ -210,13 +212,16 @@ export class RateLimiter {
 
   #decrease({ at, granted, lastAnswerAt }: Episode): void {
     const before = this.#perSecond;
+    // Since the refusal before, when the allowance was used up as well, or since the start with a second's worth saved up.
+    const grantedBefore = (this.#grantedSince - granted) * 1000;
+    const last = this.#lastRefusedAt;
     if (granted >= MEASURED_ANSWERS) {
       const measured = (granted * 1000) / Math.max(1, lastAnswerAt - at);
-      this.#perSecond = Math.min(before * SMALLEST_CUT, measured * MARGIN);
+      // A machine that was too busy to take the answers measures too little: no less than was granted all along.
+      const sustained = grantedBefore / (at - (last ?? this.#startedAt) + SAVED_MS);
+      this.#perSecond = Math.min(before * SMALLEST_CUT, Math.max(measured, sustained) * MARGIN);
     } else {
-      // From one refusal to the next the allowance went from used up to used up: what was granted is what is permitted.
-      const last = this.#lastRefusedAt;
-      const since = last === undefined ? 0 : ((this.#grantedSince - granted) * 1000) / Math.max(1, at - last);
+      const since = last === undefined ? 0 : grantedBefore / Math.max(1, at - last);
       this.#perSecond = Math.min(before * SMALLEST_CUT, Math.max(before * LARGEST_CUT, since * MARGIN));
     }
     this.#perSecond = Math.max(this.#least, this.#perSecond);
