@@ -108,6 +108,8 @@ class HistoryIngest {
   #gatheredRows = 0;
   #gatheredSince = 0;
   #latest = '';
+  /** Sessions that are stored: those that have come and were committed. */
+  #stored = 0;
 
   constructor(store: BarStore, wanted: Wanted, options: HistoryOptions) {
     this.#store = store;
@@ -207,7 +209,9 @@ class HistoryIngest {
     this.#transaction = undefined;
     for (const [symbol, days] of this.#marks) transaction.markAnswered(this.#options.source.name, [symbol], days);
     this.#marks = [];
+    const { come } = this.#wanted;
     const counts = await transaction.commit();
+    this.#stored = come;
     const names = Object.keys(NO_COUNTS) as (keyof IngestCounts)[];
     this.#counts = Object.fromEntries(
       names.map((name) => [name, this.#counts[name] + counts[name]]),
@@ -247,9 +251,9 @@ class HistoryIngest {
 
   /** An error that also says what it left undone. */
   #told(error: unknown): unknown {
-    const { asked, come } = this.#wanted;
-    if (!(error instanceof BarcastError) || come === 0) return error;
-    const missing = `${count(asked - come)} of ${count(asked)} symbol days are still missing`;
+    const { asked } = this.#wanted;
+    if (!(error instanceof BarcastError) || this.#stored === 0) return error;
+    const missing = `${count(asked - this.#stored)} of ${count(asked)} symbol days are still missing`;
     return new BarcastError(error.code, `${error.message}; ${missing}`, error.remedy, { cause: error });
   }
 
