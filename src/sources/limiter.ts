@@ -66,11 +66,16 @@ const SAVED_MS = 1000;
 const SOON_MS = 2500;
 const LONGEST_BARE_CLOSURE_MS = 60_000;
 
+/** Requests whose time of sending is remembered. */
+const REMEMBERED = 4096;
+
 /** Answers since the first refusal, until the limiter opens again. */
 interface Episode {
   readonly at: number;
+  /** When the refused request was sent, and the last one of all. */
+  readonly from: number;
+  readonly sentUntil: number;
   granted: number;
-  lastAnswerAt: number;
 }
 
 export class RateLimiter {
@@ -83,6 +88,8 @@ export class RateLimiter {
   /** When the next request may start by the rate, and by what a refusal asked for. */
   #nextAt: number;
   readonly #startedAt: number;
+  readonly #sent = new Map<Permit, number>();
+  #lastSentAt = 0;
   #closedUntil = Number.NEGATIVE_INFINITY;
   #savedMs = SAVED_MS;
   #madeUpAt = Number.NEGATIVE_INFINITY;
@@ -150,13 +157,14 @@ export class RateLimiter {
   }
 
   /** A request was answered, unless it was refused for asking too often. One that failed otherwise needs no call. */
-  succeeded(_permit?: Permit): void {
+  succeeded(permit?: Permit): void {
     const now = this.#clock.now();
+    const sentAt = this.#sentAt(permit);
     this.#grantedSince++;
     this.#refusedInARow = 0;
     if (this.#episode !== undefined) {
-      this.#episode.granted++;
-      this.#episode.lastAnswerAt = now;
+      // What was sent before the refused one says nothing of what is permitted now, however late it is answered.
+      if ((sentAt ?? now) >= this.#episode.from) this.#episode.granted++;
       if (now < this.#closedUntil) return;
     }
     this.#perSecond = Math.min(this.#most, this.#perSecond + this.#gain(now));
@@ -178,7 +186,6 @@ export class RateLimiter {
     this.#refusals++;
     const closure = retryAfterMs ?? Math.min(LONGEST_BARE_CLOSURE_MS, this.#bareClosureMs * 2 ** this.#refusedInARow);
     if (this.#episode !== undefined) {
-      this.#episode.lastAnswerAt = now;
       if (retryAfterMs !== undefined) this.#closedUntil = Math.max(this.#closedUntil, now + closure);
       return;
     }
@@ -186,7 +193,15 @@ export class RateLimiter {
     if (permit !== undefined && permit < this.#firstFresh) return;
     this.#refusedInARow++;
     if (now - this.#madeUpAt < SOON_MS) this.#savedMs = 0;
-    this.#episode = { at: now, granted: 0, lastAnswerAt: now };
+    this.#episode = { at: now, granted: 0, from: this.#sentAt(permit) ?? now, sentUntil: this.#lastSentAt };
+  }
+
+  /** When a request was sent; asked once. */
+  #sentAt(permit: Permit | undefined): number | undefined {
+    if (permit === undefined) return undefined;
+    const at = this.#sent.get(permit);
+    this.#sent.delete(permit);
+    return at;
   }
 
   #waitMs(): number {
@@ -207,16 +222,20 @@ export class RateLimiter {
       this.#firstFresh = this.#nextPermit;
     }
     this.#nextAt = Math.max(this.#nextAt, now - late) + 1000 / this.#perSecond;
+    this.#lastSentAt = now;
+    this.#sent.set(this.#nextPermit, now);
+    // Whoever failed otherwise is forgotten.
+    if (this.#sent.size > REMEMBERED) this.#sent.delete(this.#sent.keys().next().value!);
     return this.#nextPermit++;
   }
 
-  #decrease({ at, granted, lastAnswerAt }: Episode): void {
+  #decrease({ at, granted, from, sentUntil }: Episode): void {
     const before = this.#perSecond;
     // Since the refusal before, when the allowance was used up as well, or since the start with a second's worth saved up.
     const grantedBefore = (this.#grantedSince - granted) * 1000;
     const last = this.#lastRefusedAt;
-    if (granted >= MEASURED_ANSWERS) {
-      const measured = (granted * 1000) / Math.max(1, lastAnswerAt - at);
+    if (granted >= MEASURED_ANSWERS && sentUntil > from) {
+      const measured = (granted * 1000) / Math.max(1, sentUntil - from);
       // A machine that was too busy to take the answers measures too little: no less than was granted all along.
       const sustained = grantedBefore / (at - (last ?? this.#startedAt) + SAVED_MS);
       this.#perSecond = Math.min(before * SMALLEST_CUT, Math.max(measured, sustained) * MARGIN);
