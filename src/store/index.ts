@@ -1,5 +1,6 @@
 /** The store: one owner, readers beside it, raw bars and a ledger of every flaw. Uses `bars`. */
 export { parseBarTime } from './bar-time.ts';
+export { fillStore } from './bulk.ts';
 export { type Diagnosis, examineStore } from './doctor.ts';
 export { openStore } from './owner.ts';
 export { parquetColumns } from './parquet-columns.ts';

@@ -2,7 +2,7 @@
 import { existsSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
+import type { DuckDBConnection, DuckDBDataChunk, DuckDBInstance } from '@duckdb/node-api';
 import type { FlawKind, MarketBars } from '../bars/index.ts';
 import { BarcastError, type DayString, type EpochMinute, type EpochMs } from '../base/index.ts';
 import { openDatabase, quoted, selectNumbers, selectRows, storeError } from './database.ts';
@@ -162,6 +162,18 @@ export function findDamage(directory: string, manifest: Manifest): string | unde
   return undefined;
 }
 
+/** Rows of one symbol in one segment: they stand together there, in order of time. */
+interface Piece {
+  readonly symbol: string;
+  readonly rows: number;
+  readonly first: number;
+  readonly last: number;
+}
+
+/**
+ * Two passes: the pieces tell where every row goes; then the values come in the order of the segments, which DuckDB
+ * keeps, and nothing is sorted.
+ */
 async function readBars(
   connection: DuckDBConnection,
   directory: string,
@@ -179,47 +191,136 @@ async function readBars(
       (to === undefined || segment.minutes![0] < to) &&
       (symbols === undefined || symbols.some((s) => s >= segment.symbols![0] && s <= segment.symbols![1])),
   );
-  const bars = `${relation(directory, 'bars', segments)} where ${conditions.join(' and ')}`;
-  const counts = await selectRows(
+  const where = `where ${conditions.join(' and ')}`;
+  if (segments.length === 0) return { symbols: [], offsets: Int32Array.of(0), ...sharedColumns(0) };
+  const bars = `${relation(directory, 'bars', segments)} ${where}`;
+  const pieces = (await selectRows(
     connection,
-    `select symbol, count(*)::INTEGER as rows from ${bars} group by symbol order by symbol`,
-  );
-  const offsets = new Int32Array(counts.length + 1);
-  for (const [index, row] of counts.entries()) offsets[index + 1] = offsets[index]! + (row.rows as number);
-  const rows = offsets[counts.length]!;
-  const minute = new Int32Array(rows);
-  const [open, high, low, close, volume] = Array.from({ length: 5 }, () => new Float64Array(rows)) as [
-    Float64Array,
-    Float64Array,
-    Float64Array,
-    Float64Array,
-    Float64Array,
-  ];
-  await fillColumns(connection, `select minute, open, high, low, close, volume from ${bars} order by symbol, minute`, [
-    minute,
-    open,
-    high,
-    low,
-    close,
-    volume,
+    `select symbol, count(*)::INTEGER as rows, min(minute) as first, max(minute) as last
+     from ${bars} group by file_index, symbol order by file_index, symbol`,
+  )) as unknown as Piece[];
+  const plan = layOut(pieces);
+  const columns = sharedColumns(plan.offsets.at(-1)!);
+  await fillPieces(connection, `select minute, open, high, low, close, volume from ${bars}`, pieces, plan.starts, [
+    columns.minute,
+    columns.open,
+    columns.high,
+    columns.low,
+    columns.close,
+    columns.volume,
   ]);
-  return { symbols: counts.map((row) => row.symbol as string), offsets, minute, open, high, low, close, volume };
+  for (const s of plan.mixed) sortByMinute(columns, plan.offsets[s]!, plan.offsets[s + 1]!);
+  return { symbols: plan.symbols, offsets: plan.offsets, ...columns };
 }
 
-/** Streams a query's columns into arrays of its length, null as NaN, without ever making row objects. */
+interface Layout {
+  readonly symbols: readonly string[];
+  readonly offsets: Int32Array;
+  /** By piece: its first row. */
+  readonly starts: Int32Array;
+  /** Symbols whose pieces overlap in time, which must be sorted once they are filled. */
+  readonly mixed: readonly number[];
+}
+
+function layOut(pieces: readonly Piece[]): Layout {
+  const bySymbol = Map.groupBy(pieces.keys(), (index) => pieces[index]!.symbol);
+  const symbols = [...bySymbol.keys()].sort();
+  const offsets = new Int32Array(symbols.length + 1);
+  const starts = new Int32Array(pieces.length);
+  const mixed: number[] = [];
+  for (const [s, symbol] of symbols.entries()) {
+    const own = bySymbol.get(symbol)!.sort((a, b) => pieces[a]!.first - pieces[b]!.first);
+    let row = offsets[s]!;
+    for (const [i, index] of own.entries()) {
+      starts[index] = row;
+      row += pieces[index]!.rows;
+      if (i > 0 && pieces[index]!.first <= pieces[own[i - 1]!]!.last && mixed.at(-1) !== s) mixed.push(s);
+    }
+    offsets[s + 1] = row;
+  }
+  return { symbols, offsets, starts, mixed };
+}
+
+type Columns = Pick<MarketBars, 'minute' | 'open' | 'high' | 'low' | 'close' | 'volume'>;
+
+/** Over shared memory, so that worker threads make windows of them without a copy. */
+function sharedColumns(rows: number): Columns {
+  const numbers = () => new Float64Array(new SharedArrayBuffer(8 * rows));
+  return {
+    minute: new Int32Array(new SharedArrayBuffer(4 * rows)),
+    open: numbers(),
+    high: numbers(),
+    low: numbers(),
+    close: numbers(),
+    volume: numbers(),
+  };
+}
+
+/** Puts a stream of rows, piece after piece, where each piece belongs. */
+async function fillPieces(
+  connection: DuckDBConnection,
+  sql: string,
+  pieces: readonly Piece[],
+  starts: Int32Array,
+  columns: readonly (Int32Array | Float64Array)[],
+): Promise<void> {
+  let piece = 0;
+  let done = 0; // rows of that piece
+  for await (const chunk of chunksOf(connection, sql)) {
+    const vectors = columns.map((_, index) => numbersOf(chunk, index));
+    const count = chunk.rowCount;
+    for (let row = 0; row < count; ) {
+      const { rows } = pieces[piece]!;
+      const taken = Math.min(rows - done, count - row);
+      for (const [index, column] of columns.entries())
+        column.set(vectors[index]!.subarray(row, row + taken), starts[piece]! + done);
+      row += taken;
+      done += taken;
+      if (done < rows) continue;
+      piece++;
+      done = 0;
+    }
+  }
+}
+
+function sortByMinute(columns: Columns, start: number, end: number): void {
+  const { minute } = columns;
+  const order = Int32Array.from({ length: end - start }, (_, i) => start + i).sort((a, b) => minute[a]! - minute[b]!);
+  for (const column of Object.values(columns) as (Int32Array | Float64Array)[]) {
+    const sorted = column.slice(start, end);
+    for (let i = 0; i < order.length; i++) sorted[i] = column[order[i]!]!;
+    column.set(sorted, start);
+  }
+}
+
+async function* chunksOf(connection: DuckDBConnection, sql: string): AsyncGenerator<DuckDBDataChunk> {
+  const result = await connection.stream(sql);
+  for (let chunk = await result.fetchChunk(); chunk !== null && chunk.rowCount > 0; chunk = await result.fetchChunk())
+    yield chunk;
+}
+
+/** A column of a chunk as DuckDB holds it, null as NaN: no object is made for a value. */
+function numbersOf(chunk: DuckDBDataChunk, index: number): Int32Array | Float64Array {
+  const { items, validity } = chunk.getColumnVector(index) as unknown as {
+    items: Int32Array | Float64Array;
+    validity: { data: BigUint64Array | null; itemValid(row: number): boolean };
+  };
+  if (validity.data === null || validity.data.every((word) => word === ALL_VALID)) return items;
+  for (let row = 0; row < items.length; row++) if (!validity.itemValid(row)) items[row] = Number.NaN;
+  return items;
+}
+
+const ALL_VALID = 2n ** 64n - 1n;
+
+/** Streams a query's columns into arrays of its length, null as NaN. */
 export async function fillColumns(
   connection: DuckDBConnection,
   sql: string,
   columns: readonly (Int32Array | Float64Array)[],
 ): Promise<void> {
-  const result = await connection.stream(sql);
   let start = 0;
-  for (let chunk = await result.fetchChunk(); chunk !== null && chunk.rowCount > 0; chunk = await result.fetchChunk()) {
-    const count = chunk.rowCount;
-    for (const [index, column] of columns.entries()) {
-      const vector = chunk.getColumnVector(index);
-      for (let row = 0; row < count; row++) column[start + row] = (vector.getItem(row) as number | null) ?? Number.NaN;
-    }
-    start += count;
+  for await (const chunk of chunksOf(connection, sql)) {
+    for (const [index, column] of columns.entries()) column.set(numbersOf(chunk, index), start);
+    start += chunk.rowCount;
   }
 }

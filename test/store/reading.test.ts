@@ -169,3 +169,23 @@ test('a lost or damaged segment, and a damaged manifest, are told by name', asyn
   await assert.rejects(openReader(data), { code: 'BARCAST_E_STORE_CORRUPT', message: /manifest/ });
   await assert.rejects(openStore(data), { code: 'BARCAST_E_STORE_CORRUPT', message: /manifest/ });
 });
+
+test('segments whose minutes interleave, and values that are missing, are read in order', async (t) => {
+  const data = temporaryFolder(t);
+  await ingest(data, raw('A', [flat(0, 10), flat(2, 12), flat(4, 14)]), raw('B', [flat(0, 20)]));
+  await ingest(data, raw('A', [[1, 11, Number.NaN, 11, Number.NaN, Number.NaN], flat(3, 13)]), raw('C', [flat(9, 30)]));
+  await ingest(data, raw('B', [flat(1, 21)]), raw('A', [flat(5, 15), flat(-1, 9)]));
+  const reader = await openReader(data);
+  t.after(() => reader.close());
+  const bars = await reader.read();
+  assert.deepEqual([...bars.offsets], [0, 7, 9, 10]);
+  assert.deepEqual(barLines(bars), [
+    'A -1 9 9 9 9 100',
+    'A 0 10 10 10 10 100',
+    'A 1 11 NaN 11 NaN NaN',
+    ...[2, 3, 4, 5].map((minute) => `A ${minute} ${10 + minute} ${10 + minute} ${10 + minute} ${10 + minute} 100`),
+    'B 0 20 20 20 20 100',
+    'B 1 21 21 21 21 100',
+    'C 9 30 30 30 30 100',
+  ]);
+});
