@@ -4,11 +4,12 @@ import { join } from 'node:path';
 import type { MarketBars } from '../bars/index.ts';
 import { BarcastError, epochMinute, isoOfMinute, type Progress } from '../base/index.ts';
 import {
-  buildWindows,
+  buildWindowsOnThreads,
   chronologicalSplit,
   type FittedScaler,
   type Recipe,
   randomSplit,
+  scaleOnThreads,
   selectWindows,
   type TrainingDefaults,
   type WindowSet,
@@ -71,7 +72,7 @@ export async function trainModel(options: TrainOptions): Promise<TrainAnswer> {
   const { recipe, kernel, registry, name, seed, progress } = options;
   checkModelName(name);
   const settings = settingsOf(recipe, options.overrides);
-  const windows = buildWindows(options.bars, recipe, { requireTarget: true });
+  const windows = await buildWindowsOnThreads(options.bars, recipe, { requireTarget: true });
   const split =
     recipe.training.validationSplit === 'random'
       ? randomSplit(windows, settings.validationShare, seed)
@@ -84,8 +85,7 @@ export async function trainModel(options: TrainOptions): Promise<TrainAnswer> {
     );
   }
   const scaler = recipe.fit(selectWindows(windows, split.training));
-  const scaled = recipe.scale(windows, scaler);
-  const targets = recipe.targets(scaled, scaler);
+  const { windows: scaled, targets } = await scaleOnThreads(windows, recipe, scaler);
   progress.say(
     `${windows.starts.length.toLocaleString('en-US')} windows of ${windows.symbols.length} symbols: ${split.training.length.toLocaleString('en-US')} to train on, ${split.validation.length.toLocaleString('en-US')} to validate; kernel ${kernel.description}`,
   );
