@@ -8,25 +8,36 @@ import {
   type IngestAnswer,
   ingestFiles,
   ingestHistory,
+  ingestTrades,
   simulatedSource,
+  type TradeIngestAnswer,
   type YahooSource,
   yahooSource,
 } from '../sources/index.ts';
-import { action, type Context, command, type Register } from './context.ts';
+import { action, type Context, command, type Register, wholeNumber } from './context.ts';
 import { type RangeOptions, rangeOf, type SymbolOptions, symbolsOf, withRange, withSymbols } from './selection.ts';
 
 interface IngestCommand extends RangeOptions, SymbolOptions {
-  readonly source?: 'yahoo' | 'files' | 'simulated';
+  readonly source?: 'yahoo' | 'files' | 'simulated' | 'trades';
+  readonly lateness?: number;
   readonly yahooUrl?: string;
 }
 
 const ingest = withSymbols(withRange(command('ingest', 'bring bars into the store')))
-  .argument('[files...]', 'CSV, CSV.gz and Parquet files, or folders of them')
+  .argument(
+    '[files...]',
+    'CSV, CSV.gz and Parquet files, or folders of them; of trades also NDJSON, and - for standard input',
+  )
   .addOption(
     new Option(
       '--source <source>',
       'where the bars come from (default: files when files are named, or else yahoo)',
-    ).choices(['yahoo', 'files', 'simulated']),
+    ).choices(['yahoo', 'files', 'simulated', 'trades']),
+  )
+  .addOption(
+    new Option('--lateness <seconds>', 'of trades: how long after a younger one they may come (default: 60)').argParser(
+      wholeNumber(0, 86_400),
+    ),
   )
   .addOption(new Option('--yahoo-url <url>', "another server that speaks Yahoo's chart API"));
 
@@ -47,8 +58,22 @@ async function fromSource(source: YahooSource, context: Context, options: Ingest
   });
 }
 
-async function run(context: Context, options: IngestCommand, files: string[]): Promise<IngestAnswer | HistoryAnswer> {
+async function run(
+  context: Context,
+  options: IngestCommand,
+  files: string[],
+): Promise<IngestAnswer | HistoryAnswer | TradeIngestAnswer> {
   const { source = files.length > 0 ? 'files' : 'yahoo', yahooUrl: url } = options;
+  if (source === 'trades') {
+    const latenessMs = options.lateness === undefined ? undefined : options.lateness * 1000;
+    return ingestTrades({
+      files,
+      latenessMs,
+      data: context.data,
+      progress: context.progress,
+      signal: context.takeSignal(),
+    });
+  }
   if (source === 'files') {
     for (const name of ['symbols', 'from', 'to', 'yahooUrl'] as const) {
       if (options[name] !== undefined)
@@ -73,7 +98,7 @@ async function run(context: Context, options: IngestCommand, files: string[]): P
 
 const count = (value: number) => value.toLocaleString('en-US');
 
-function summary(answer: IngestAnswer | HistoryAnswer): string {
+function summary(answer: IngestAnswer | HistoryAnswer | TradeIngestAnswer): string {
   const flaws = [
     [answer.duplicates, 'duplicates'],
     [answer.conflicts, 'of them conflicts'],
@@ -91,6 +116,12 @@ function summary(answer: IngestAnswer | HistoryAnswer): string {
   ];
   const found = flaws.filter(([n]) => n > 0).map(([n, what]) => `${count(n)} ${what}`);
   if (found.length > 0) lines.push(`flaws: ${found.join(', ')}`);
+  if ('trades' in answer) {
+    const { trades, late, invalid, unknownConditions, cancelled, corrected, unmatched } = answer.trades;
+    lines.push(
+      `${count(trades)} trades: ${count(late)} too late, ${count(invalid)} impossible, ${count(unknownConditions)} of unknown conditions, ${count(cancelled)} cancelled, ${count(corrected)} corrected, ${count(unmatched)} corrections of trades that are not there`,
+    );
+  }
   if ('unknown' in answer) {
     const { unknown, notes, failed } = answer;
     lines.push(...notes);

@@ -3,6 +3,6 @@ export { parseBarTime } from './bar-time.ts';
 export { fillStore } from './bulk.ts';
 export { type Diagnosis, examineStore } from './doctor.ts';
 export { openStore } from './owner.ts';
-export { parquetColumns } from './parquet-columns.ts';
+export { type ParquetRows, parquetColumns, parquetRows } from './parquet-columns.ts';
 export { openReader } from './reader.ts';
 export * from './store.ts';
