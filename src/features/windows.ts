@@ -7,7 +7,7 @@
 
 import { type MarketBars, sessionAt } from '../bars/index.ts';
 import { BarcastError, type EpochMinute } from '../base/index.ts';
-import type { BuildWindows, Recipe, WindowOptions } from './recipe.ts';
+import type { BuildWindows, Recipe, RowRuns, WindowOptions } from './recipe.ts';
 import { isUsable, logReturnOf, sharesOf } from './rows.ts';
 import { windowVolatility } from './volatility.ts';
 
@@ -112,8 +112,19 @@ export const buildWindows: BuildWindows = (bars, recipe, options) => {
     shift: new Float32Array(F),
     gain: new Float32Array(F).fill(1),
     scaleStride: 0,
+    runs: rowRuns(runs, minute),
   };
 };
+
+function rowRuns({ fields, count }: Runs, minute: Int32Array): RowRuns {
+  const column = (valueOf: (at: number) => number) =>
+    Int32Array.from({ length: count }, (_, run) => valueOf(run * RUN_FIELDS));
+  return {
+    symbol: column((at) => fields[at]),
+    firstRow: column((at) => fields[at + 3]),
+    firstMinute: column((at) => minute[fields[at + 1]]),
+  };
+}
 
 /** The first pass: runs that are long enough for a window and hold one that was asked for. */
 function findRuns(bars: MarketBars, recipe: Recipe, options: WindowOptions): Runs {

@@ -13,7 +13,7 @@ import {
   type TrainingDefaults,
   type WindowSet,
 } from '../features/index.ts';
-import type { Kernel } from '../kernel/index.ts';
+import { type Kernel, outputsOf } from '../kernel/index.ts';
 import {
   checkModelName,
   type ModelDescription,
@@ -22,7 +22,7 @@ import {
   type Validation,
   weightsHash,
 } from '../model/index.ts';
-import { calibrate } from './calibrate.ts';
+import { calibrate, validationScore } from './calibrate.ts';
 import { CheckpointFile } from './checkpoint.ts';
 import { runTraining, type TrainingResult } from './loop.ts';
 import { shardInMemory } from './shards.ts';
@@ -84,9 +84,9 @@ export async function trainModel(options: TrainOptions): Promise<TrainAnswer> {
       'ingest more bars, or widen --from, --to and --symbols',
     );
   }
-  const scaler = recipe.fit(selectWindows(windows, split.training));
+  const scaler = recipe.fit(selectWindows(windows, split.training), options.bars);
   const scaled = recipe.scale(windows, scaler);
-  const targets = recipe.targets(scaled, scaler);
+  const targets = forEachOutput(recipe.targets(scaled, scaler), outputsOf(recipe.network));
   progress.say(
     `${windows.starts.length.toLocaleString('en-US')} windows of ${windows.symbols.length} symbols: ${split.training.length.toLocaleString('en-US')} to train on, ${split.validation.length.toLocaleString('en-US')} to validate; kernel ${kernel.description}`,
   );
@@ -99,14 +99,19 @@ export async function trainModel(options: TrainOptions): Promise<TrainAnswer> {
       'train with the options and bars of the run to go on with, or leave --resume out',
     );
   }
+  const validationWindows = selectWindows(scaled, split.validation);
   const run = {
     kernel,
     shape: recipe.network,
     shards: shardInMemory({ windows: scaled, targets, training: split.training }),
     validation: {
-      windows: selectWindows(scaled, split.validation),
-      targets: Float32Array.from(split.validation, (window) => targets[window]),
+      windows: validationWindows,
+      targets: forEachOutput(recipe.targets(validationWindows, scaler), outputsOf(recipe.network)),
     },
+    validationScore:
+      recipe.training.calibrateAmplitude === true
+        ? validationScore(validationWindows, (outputs) => recipe.decode(outputs, validationWindows, scaler))
+        : undefined,
     settings,
     seed,
     fingerprint,
@@ -134,6 +139,12 @@ export async function trainModel(options: TrainOptions): Promise<TrainAnswer> {
     weightsHash: description.weightsHash,
     seconds: (performance.now() - startedAt) / 1000,
   };
+}
+
+/** `[N, O]`: each target once for every output. */
+function forEachOutput(targets: Float32Array, outputs: number): Float32Array {
+  if (outputs === 1) return targets;
+  return Float32Array.from({ length: targets.length * outputs }, (_, i) => targets[Math.floor(i / outputs)]);
 }
 
 function settingsOf(recipe: Recipe, overrides: TrainOptions['overrides'] = {}): TrainingDefaults {
@@ -176,7 +187,11 @@ async function describe(
   } finally {
     network.close();
   }
-  const { calibration, skillScaled } = calibrate(recipe, scaler, validationWindows, output);
+  const { calibration, skillScaled } = calibrate(
+    validationWindows,
+    recipe.decode(output, validationWindows, scaler),
+    recipe.training.calibrateAmplitude === true,
+  );
   const best = result.history[result.bestEpoch - 1];
   const validation: Validation = {
     windows: validationIndices.length,
