@@ -60,7 +60,7 @@ export async function buildWindowsOnThreads(
     counts,
   } as const;
   await doBlocks(task, counts.length, apart);
-  return windowSetOf(bars.symbols, recipe, arrays, closeUp(arrays, firstWindow, counts));
+  return windowSetOf(bars, recipe, found, arrays, closeUp(arrays, firstWindow, counts));
 }
 
 function copyShared(array: Int32Array): Int32Array {

@@ -7,7 +7,7 @@
 
 import { type MarketBars, sessionAt } from '../bars/index.ts';
 import { BarcastError, type EpochMinute } from '../base/index.ts';
-import type { BuildWindows, Recipe, WindowOptions, WindowSet } from './recipe.ts';
+import type { BuildWindows, Recipe, RowRuns, WindowOptions, WindowSet } from './recipe.ts';
 import { isUsable, logReturnOf, sharesOf } from './rows.ts';
 import { windowVolatility } from './volatility.ts';
 
@@ -36,7 +36,7 @@ export const buildWindows: BuildWindows = (bars, recipe, options) => {
   const runs = findRuns(bars, recipe, options);
   const arrays = windowArrays(runs, recipe, (bytes) => new ArrayBuffer(bytes));
   const windows = fillRuns(bars, recipe, options, runs.fields, 0, runs.count, arrays, 0);
-  return windowSetOf(bars.symbols, recipe, arrays, windows);
+  return windowSetOf(bars, recipe, runs, arrays, windows);
 };
 
 /** What the second pass fills: rows of the matrix, and everything that is known of each window. */
@@ -70,8 +70,9 @@ export function windowArrays(
 
 /** The first `windows` of the arrays as a set, unscaled. */
 export function windowSetOf(
-  symbols: readonly string[],
+  { symbols, minute }: MarketBars,
   recipe: Recipe,
+  runs: Runs,
   { matrix, ...arrays }: WindowArrays,
   windows: number,
 ): WindowSet {
@@ -90,6 +91,7 @@ export function windowSetOf(
     shift: new Float32Array(F),
     gain: new Float32Array(F).fill(1),
     scaleStride: 0,
+    runs: rowRuns(runs, minute),
   };
 }
 
@@ -177,6 +179,16 @@ export function mostWindows(
   last: number,
 ): number {
   return Math.min(last - first + 1, minute[last] - minute[first] + 2 - shortestRunOf(recipe, options));
+}
+
+function rowRuns({ fields, count }: Runs, minute: Int32Array): RowRuns {
+  const column = (valueOf: (at: number) => number) =>
+    Int32Array.from({ length: count }, (_, run) => valueOf(run * RUN_FIELDS));
+  return {
+    symbol: column((at) => fields[at]),
+    firstRow: column((at) => fields[at + FIRST_ROW]),
+    firstMinute: column((at) => minute[fields[at + 1]]),
+  };
 }
 
 /** The first pass: runs that are long enough for a window and hold one that was asked for. */

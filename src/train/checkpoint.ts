@@ -14,6 +14,8 @@ export interface EpochRecord {
   readonly epoch: number;
   readonly trainLoss: number;
   readonly validationLoss: number;
+  /** What picks the best epoch, lower is better: the validation loss unless the run gives a score of its own. */
+  readonly validationScore: number;
 }
 
 /** Where a run stands between two steps. */
@@ -24,7 +26,9 @@ export interface RunPlace {
   readonly batch: number;
   /** Steps done since the start. */
   readonly step: number;
-  /** Sum over the epoch's sequences so far of their loss. */
+  /** Sequences of that epoch so far. */
+  readonly seen: number;
+  /** Sum over them of their loss. */
   readonly lossSum: number;
   readonly history: readonly EpochRecord[];
 }
@@ -34,7 +38,7 @@ export interface Checkpoint {
   readonly place: RunPlace;
   readonly weights: Float32Array;
   readonly optimizer: OptimizerState;
-  /** Weights of the epoch with the lowest validation loss; empty before the first epoch has ended. */
+  /** Weights of the epoch with the lowest validation score; empty before the first epoch has ended. */
   readonly best: Float32Array;
 }
 

@@ -3,4 +3,5 @@ export * from './calibrate.ts';
 export * from './checkpoint.ts';
 export * from './loop.ts';
 export * from './sampler.ts';
+export * from './shards.ts';
 export * from './train-model.ts';

@@ -3,7 +3,7 @@
  * models. The same inputs give the same bits, run after run, stopped and resumed or not.
  */
 import { BarcastError, type Progress } from '../base/index.ts';
-import { selectWindows, type TrainingDefaults, type WindowSet } from '../features/index.ts';
+import type { TrainingDefaults, WindowSet } from '../features/index.ts';
 import {
   initialWeights,
   type Kernel,
@@ -14,17 +14,18 @@ import {
 } from '../kernel/index.ts';
 import { networkOutputs } from '../model/index.ts';
 import type { Checkpoint, CheckpointFile, EpochRecord, RunPlace } from './checkpoint.ts';
-import { Batches, epochOrder } from './sampler.ts';
+import { Batches } from './sampler.ts';
+import { epochBatches, sequencesOf, stepsAnEpoch, type TrainingShards } from './shards.ts';
 
 export interface TrainingRun {
   readonly kernel: Kernel;
   readonly shape: NetworkShape;
-  /** Scaled, every target known. */
-  readonly windows: WindowSet;
-  /** `[N]` in the network's output units. */
-  readonly targets: Float32Array;
-  readonly training: Int32Array;
-  readonly validation: Int32Array;
+  /** The training part, in pieces that fit memory. */
+  readonly shards: TrainingShards;
+  /** The validation part: scaled windows, and `[N]` targets in the network's output units. */
+  readonly validation: { readonly windows: WindowSet; readonly targets: Float32Array };
+  /** A score of the validation outputs `[N, O]`, lower is better, that picks the best epoch; the loss without it. */
+  readonly validationScore?: (outputs: Float32Array) => number;
   readonly settings: TrainingDefaults;
   readonly seed: number;
   /** Names data and settings: a checkpoint of another fingerprint is not taken up. */
@@ -37,7 +38,7 @@ export interface TrainingRun {
 }
 
 export interface TrainingResult {
-  /** Weights of the epoch with the lowest validation loss. */
+  /** Weights of the best epoch: the one with the lowest validation score. */
   readonly weights: Float32Array;
   readonly bestEpoch: number;
   readonly epochs: number;
@@ -68,9 +69,10 @@ export async function runTraining(run: TrainingRun): Promise<TrainingResult> {
 class Trainer {
   readonly #run: TrainingRun;
   readonly #network: KernelNetwork;
-  readonly #batches: Batches;
+  #batches: Batches | undefined;
+  readonly #sequencesAnEpoch: number;
   readonly #stepsAnEpoch: number;
-  #place: RunPlace = { epoch: 0, batch: 0, step: 0, lossSum: 0, history: [] };
+  #place: RunPlace = { epoch: 0, batch: 0, step: 0, seen: 0, lossSum: 0, history: [] };
   #best: Float32Array = new Float32Array(0);
   #checkpointAt = performance.now();
   #sequences = 0;
@@ -78,8 +80,8 @@ class Trainer {
   constructor(run: TrainingRun, network: KernelNetwork) {
     this.#run = run;
     this.#network = network;
-    this.#batches = new Batches(run.windows, run.targets, run.shape.features, run.settings.batch);
-    this.#stepsAnEpoch = Math.ceil(run.training.length / run.settings.batch);
+    this.#sequencesAnEpoch = sequencesOf(run.shards);
+    this.#stepsAnEpoch = stepsAnEpoch(run.shards, run.settings.batch);
   }
 
   async run(): Promise<TrainingResult> {
@@ -114,25 +116,26 @@ class Trainer {
   }
 
   async #epoch(): Promise<void> {
-    const { settings, seed, training, progress } = this.#run;
+    const { settings, seed, shards, shape, progress } = this.#run;
     const { epoch } = this.#place;
-    const order = epochOrder(training, seed, epoch);
     const label = `epoch ${epoch + 1}/${settings.epochs}`;
     const steps = this.#stepsAnEpoch * settings.epochs;
-    while (this.#place.batch < this.#stepsAnEpoch) {
+    for await (const { shard, indices, fresh } of epochBatches(
+      shards,
+      seed,
+      epoch,
+      settings.batch,
+      this.#place.batch,
+    )) {
+      if (fresh) this.#batches = new Batches(shard.windows, shard.targets, shape.features, settings.batch);
       const { batch, step } = this.#place;
-      const indices = order.subarray(batch * settings.batch, (batch + 1) * settings.batch);
       const optimizer = { ...settings.optimizer, learningRate: learningRateAt(settings, step, steps) };
-      const loss = await this.#network.trainStep(this.#batches.gather(indices, settings.loss, seed, step), optimizer);
+      const loss = await this.#network.trainStep(this.#batches!.gather(indices, settings.loss, seed, step), optimizer);
       this.#sequences += indices.length;
-      this.#place = {
-        ...this.#place,
-        batch: batch + 1,
-        step: step + 1,
-        lossSum: this.#place.lossSum + loss * indices.length,
-      };
-      const seen = Math.min(training.length, (batch + 1) * settings.batch);
-      progress.update(label, seen, training.length, `sequences, loss ${(this.#place.lossSum / seen).toFixed(5)}`);
+      const seen = this.#place.seen + indices.length;
+      const lossSum = this.#place.lossSum + loss * indices.length;
+      this.#place = { ...this.#place, batch: batch + 1, step: step + 1, seen, lossSum };
+      progress.update(label, seen, this.#sequencesAnEpoch, `sequences, loss ${(lossSum / seen).toFixed(5)}`);
       await this.#pause();
     }
     await this.#endEpoch();
@@ -157,18 +160,19 @@ class Trainer {
   }
 
   async #endEpoch(): Promise<void> {
-    const { training, progress } = this.#run;
+    const { progress } = this.#run;
     const { epoch, lossSum, history } = this.#place;
-    const validationLoss = await this.#validationLoss();
-    const record: EpochRecord = { epoch: epoch + 1, trainLoss: lossSum / training.length, validationLoss };
-    if (!Number.isFinite(record.trainLoss) || !Number.isFinite(validationLoss)) {
+    const trainLoss = lossSum / this.#sequencesAnEpoch;
+    const record: EpochRecord = { epoch: epoch + 1, trainLoss, ...(await this.#validate()) };
+    const { validationLoss } = record;
+    if (![trainLoss, validationLoss, record.validationScore].every(Number.isFinite)) {
       throw new BarcastError(
         'BARCAST_E_DIVERGED',
         `the loss of epoch ${epoch + 1} is not finite`,
         'lower the learning rate',
       );
     }
-    this.#place = { ...this.#place, epoch: epoch + 1, batch: 0, lossSum: 0, history: [...history, record] };
+    this.#place = { ...this.#place, epoch: epoch + 1, batch: 0, seen: 0, lossSum: 0, history: [...history, record] };
     if (this.#bestRecord() === record) this.#best = await this.#network.readWeights();
     await this.#saveCheckpoint();
     // Said when it is kept: what a person has read of is not lost.
@@ -176,15 +180,17 @@ class Trainer {
     progress.say(`epoch ${record.epoch}: ${losses}`);
   }
 
-  async #validationLoss(): Promise<number> {
-    const { windows, targets, validation, settings } = this.#run;
-    const outputs = await networkOutputs(this.#network, selectWindows(windows, validation));
-    const wanted = Float32Array.from(validation, (window) => targets[window]);
-    return meanLoss(settings.loss as Loss, outputs, wanted);
+  async #validate(): Promise<{ validationLoss: number; validationScore: number }> {
+    const { validation, settings, validationScore } = this.#run;
+    const outputs = await networkOutputs(this.#network, validation.windows);
+    const validationLoss = meanLoss(settings.loss as Loss, outputs, validation.targets);
+    return { validationLoss, validationScore: validationScore?.(outputs) ?? validationLoss };
   }
 
   #bestRecord(): EpochRecord {
-    return this.#place.history.reduce((best, record) => (record.validationLoss < best.validationLoss ? record : best));
+    return this.#place.history.reduce((best, record) =>
+      record.validationScore < best.validationScore ? record : best,
+    );
   }
 
   #patienceEnded(): boolean {

@@ -3,12 +3,25 @@ import { Random } from '../base/index.ts';
 import type { WindowSet } from '../features/index.ts';
 import type { Loss, TrainingBatch } from '../kernel/index.ts';
 
+/** Streams of the generator: one for each epoch of each shard, and the last one for the order of the shards. */
 const SHUFFLE_STREAM = 0x2000;
+const STREAMS_A_SHARD = 0x10000;
+/** Shards an epoch can have; more would share their streams. */
+export const MOST_SHARDS = 0xffff;
 
-/** The training windows' order in an epoch (from 0): a fresh shuffle each, the same for the same seed. */
-export function epochOrder(training: Int32Array, seed: number, epoch: number): Int32Array {
+const streamOf = (epoch: number, shard: number) => SHUFFLE_STREAM + epoch + STREAMS_A_SHARD * shard;
+
+/** The order of a shard's training windows in an epoch (from 0): a fresh shuffle each, the same for the same seed. */
+export function epochOrder(training: Int32Array, seed: number, epoch: number, shard = 0): Int32Array {
   const order = training.slice();
-  new Random(seed, SHUFFLE_STREAM + epoch).shuffle(order);
+  new Random(seed, streamOf(epoch, shard)).shuffle(order);
+  return order;
+}
+
+/** The order of `count` shards in an epoch (from 0). */
+export function shardOrder(count: number, seed: number, epoch: number): Int32Array {
+  const order = Int32Array.from({ length: count }, (_, shard) => shard);
+  new Random(seed, streamOf(epoch, MOST_SHARDS)).shuffle(order);
   return order;
 }
 
@@ -18,17 +31,20 @@ export class Batches {
   readonly #targets: Float32Array;
   readonly #features: number;
   readonly #starts: Int32Array;
+  /** O */
+  readonly #outputs: number;
   readonly #batchTargets: Float32Array;
   readonly #shift: Float32Array;
   readonly #gain: Float32Array;
 
-  /** @param targets `[N]` of the whole window set */
+  /** @param targets `[N, O]` of the whole window set */
   constructor(windows: WindowSet, targets: Float32Array, features: number, size: number) {
     this.#windows = windows;
     this.#targets = targets;
     this.#features = features;
     this.#starts = new Int32Array(size);
-    this.#batchTargets = new Float32Array(size);
+    this.#outputs = Math.max(1, targets.length / Math.max(1, windows.starts.length));
+    this.#batchTargets = new Float32Array(size * this.#outputs);
     const scales = windows.scaleStride > 0 ? size * features : 0;
     this.#shift = new Float32Array(scales);
     this.#gain = new Float32Array(scales);
@@ -38,11 +54,12 @@ export class Batches {
   gather(indices: Int32Array, loss: Loss, dropoutSeed: number, step: number): TrainingBatch {
     const { starts, shift, gain, scaleStride, matrix } = this.#windows;
     const width = this.#features;
+    const outputs = this.#outputs;
     const count = indices.length;
     for (let b = 0; b < count; b++) {
       const window = indices[b];
       this.#starts[b] = starts[window];
-      this.#batchTargets[b] = this.#targets[window];
+      for (let o = 0; o < outputs; o++) this.#batchTargets[b * outputs + o] = this.#targets[window * outputs + o];
       if (scaleStride === 0) continue;
       for (let f = 0; f < width; f++) {
         this.#shift[b * width + f] = shift[window * scaleStride + f];
@@ -56,7 +73,7 @@ export class Batches {
       shift: own ? this.#shift.subarray(0, count * width) : shift,
       gain: own ? this.#gain.subarray(0, count * width) : gain,
       scaleStride: own ? width : 0,
-      targets: this.#batchTargets.subarray(0, count),
+      targets: this.#batchTargets.subarray(0, count * outputs),
       loss,
       dropoutSeed,
       step,

@@ -14,7 +14,7 @@ import {
   type TrainingDefaults,
   type WindowSet,
 } from '../features/index.ts';
-import type { Kernel } from '../kernel/index.ts';
+import { type Kernel, outputsOf } from '../kernel/index.ts';
 import {
   checkModelName,
   type ModelDescription,
@@ -23,9 +23,10 @@ import {
   type Validation,
   weightsHash,
 } from '../model/index.ts';
-import { calibrate } from './calibrate.ts';
+import { calibrate, validationScore } from './calibrate.ts';
 import { CheckpointFile } from './checkpoint.ts';
 import { runTraining, type TrainingResult } from './loop.ts';
+import { shardInMemory } from './shards.ts';
 
 export interface TrainOptions {
   readonly bars: MarketBars;
@@ -84,8 +85,9 @@ export async function trainModel(options: TrainOptions): Promise<TrainAnswer> {
       'ingest more bars, or widen --from, --to and --symbols',
     );
   }
-  const scaler = recipe.fit(selectWindows(windows, split.training));
-  const { windows: scaled, targets } = await scaleOnThreads(windows, recipe, scaler);
+  const scaler = recipe.fit(selectWindows(windows, split.training), options.bars);
+  const { windows: scaled, targets: own } = await scaleOnThreads(windows, recipe, scaler);
+  const targets = forEachOutput(own, outputsOf(recipe.network));
   progress.say(
     `${windows.starts.length.toLocaleString('en-US')} windows of ${windows.symbols.length} symbols: ${split.training.length.toLocaleString('en-US')} to train on, ${split.validation.length.toLocaleString('en-US')} to validate; kernel ${kernel.description}`,
   );
@@ -98,12 +100,19 @@ export async function trainModel(options: TrainOptions): Promise<TrainAnswer> {
       'train with the options and bars of the run to go on with, or leave --resume out',
     );
   }
+  const validationWindows = selectWindows(scaled, split.validation);
   const run = {
     kernel,
     shape: recipe.network,
-    windows: scaled,
-    targets,
-    ...split,
+    shards: shardInMemory({ windows: scaled, targets, training: split.training }),
+    validation: {
+      windows: validationWindows,
+      targets: forEachOutput(recipe.targets(validationWindows, scaler), outputsOf(recipe.network)),
+    },
+    validationScore:
+      recipe.training.calibrateAmplitude === true
+        ? validationScore(validationWindows, (outputs) => recipe.decode(outputs, validationWindows, scaler))
+        : undefined,
     settings,
     seed,
     fingerprint,
@@ -131,6 +140,12 @@ export async function trainModel(options: TrainOptions): Promise<TrainAnswer> {
     weightsHash: description.weightsHash,
     seconds: (performance.now() - startedAt) / 1000,
   };
+}
+
+/** `[N, O]`: each target once for every output. */
+function forEachOutput(targets: Float32Array, outputs: number): Float32Array {
+  if (outputs === 1) return targets;
+  return Float32Array.from({ length: targets.length * outputs }, (_, i) => targets[Math.floor(i / outputs)]);
 }
 
 function settingsOf(recipe: Recipe, overrides: TrainOptions['overrides'] = {}): TrainingDefaults {
@@ -173,7 +188,11 @@ async function describe(
   } finally {
     network.close();
   }
-  const { calibration, skillScaled } = calibrate(recipe, scaler, validationWindows, output);
+  const { calibration, skillScaled } = calibrate(
+    validationWindows,
+    recipe.decode(output, validationWindows, scaler),
+    recipe.training.calibrateAmplitude === true,
+  );
   const best = result.history[result.bestEpoch - 1];
   const validation: Validation = {
     windows: validationIndices.length,

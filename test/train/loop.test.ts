@@ -4,10 +4,21 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { BarcastError, type Progress, Random, silentProgress } from '../../src/base/index.ts';
-import type { TrainingDefaults, WindowSet } from '../../src/features/index.ts';
+import { selectWindows, type TrainingDefaults, type WindowSet } from '../../src/features/index.ts';
 import { type Kernel, type NetworkShape, referenceKernel } from '../../src/kernel/index.ts';
 import { weightsHash } from '../../src/model/index.ts';
-import { CheckpointFile, epochOrder, learningRateAt, runTraining, type TrainingRun } from '../../src/train/index.ts';
+import {
+  CheckpointFile,
+  epochBatches,
+  epochOrder,
+  type LoadedShard,
+  learningRateAt,
+  runTraining,
+  shardInMemory,
+  shardOrder,
+  type TrainingRun,
+  type TrainingShards,
+} from '../../src/train/index.ts';
 
 const T = 6;
 const F = 2;
@@ -30,7 +41,7 @@ const settings: TrainingDefaults = {
 };
 
 /** Windows whose target is the mean of their first feature: easy to learn. */
-function sample(): Pick<TrainingRun, 'windows' | 'targets' | 'training' | 'validation'> {
+function sample(): LoadedShard & { validation: Int32Array } {
   const random = new Random(9);
   const count = 250;
   const rows = count + T;
@@ -63,7 +74,11 @@ const data = sample();
 const baseRun = (kernel: Kernel): TrainingRun => ({
   kernel,
   shape,
-  ...data,
+  shards: shardInMemory(data),
+  validation: {
+    windows: selectWindows(data.windows, data.validation),
+    targets: Float32Array.from(data.validation, (window) => data.targets[window]),
+  },
   settings,
   seed: 5,
   fingerprint: 'this run',
@@ -162,6 +177,83 @@ describe('the training loop', () => {
     assert.equal(losses[result.bestEpoch - 1], Math.min(...losses));
     assert.ok(result.epochs < 40, 'it never stopped early');
     assert.equal(result.epochs - result.bestEpoch, 2);
+  });
+});
+
+/** The sample's training part in pieces of these sizes. */
+function pieces(sizes: readonly number[]): TrainingShards & { readonly loads: number[] } {
+  const ends = sizes.map((_, i) => sizes.slice(0, i + 1).reduce((a, b) => a + b, 0));
+  const loads: number[] = [];
+  return {
+    loads,
+    count: sizes.length,
+    sequences: (shard) => sizes[shard],
+    async load(shard) {
+      loads.push(shard);
+      await new Promise(setImmediate);
+      return { ...data, training: data.training.subarray(ends[shard] - sizes[shard], ends[shard]) };
+    },
+  };
+}
+
+describe('a training in pieces', () => {
+  const kernel = referenceKernel();
+  it('goes through every window once an epoch, piece by piece, and loads one ahead', async () => {
+    const shards = pieces([70, 0, 100, 30]);
+    const seen: number[] = [];
+    const sizes: number[] = [];
+    for await (const { indices } of epochBatches(shards, 1, 0, 48, 0)) {
+      seen.push(...indices);
+      sizes.push(indices.length);
+    }
+    const order = [...shardOrder(4, 1, 0)].filter((shard) => shard !== 1);
+    assert.deepEqual(shards.loads, order);
+    const batches: Record<number, number[]> = { 0: [48, 22], 2: [48, 48, 4], 3: [30] };
+    assert.deepEqual(
+      sizes,
+      order.flatMap((shard) => batches[shard]),
+    );
+    assert.deepEqual(Int32Array.from(seen).sort(), data.training.slice().sort());
+    const later = [];
+    for await (const { indices } of epochBatches(pieces([70, 0, 100, 30]), 1, 0, 48, 3)) later.push(...indices);
+    assert.deepEqual(later, seen.slice(sizes.slice(0, 3).reduce((a, b) => a + b, 0)));
+  });
+
+  it('ends in the same bits when it is stopped at any step and taken up again', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'barcast-train-'));
+    try {
+      const run = () => ({ ...baseRun(kernel), shards: pieces([70, 100, 30]) });
+      const whole = await runTraining(run());
+      assert.equal(whole.steps, 3 * (2 + 3 + 1));
+      assert.notEqual(weightsHash(whole.weights), weightsHash((await runTraining(baseRun(kernel))).weights));
+      for (const steps of [1, 5, 6, 10]) {
+        const checkpoint = new CheckpointFile(join(folder, `${steps}.safetensors`));
+        await assert.rejects(runTraining({ ...run(), checkpoint, ...stopAfter(steps) }), interrupted);
+        const rest = await runTraining({ ...run(), checkpoint });
+        assert.equal(weightsHash(rest.weights), weightsHash(whole.weights), `stopped after ${steps} steps`);
+      }
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  it('refuses a piece that does not hold what it promised', async () => {
+    const shards: TrainingShards = { count: 1, sequences: () => 90, load: async () => data };
+    await assert.rejects(
+      runTraining({ ...baseRun(kernel), shards }),
+      (error) => error instanceof BarcastError && error.code === 'BARCAST_E_INTERNAL',
+    );
+  });
+
+  it('picks the best epoch by the score that the run gives', async () => {
+    const scores = [3, 1, 2];
+    let epoch = 0;
+    const result = await runTraining({ ...baseRun(kernel), validationScore: () => scores[epoch++] });
+    assert.equal(result.bestEpoch, 2);
+    assert.deepEqual(
+      result.history.map(({ validationScore }) => validationScore),
+      scores,
+    );
   });
 });
 

@@ -1,0 +1,111 @@
+/**
+ * The linear forecast: a ridge regression of the scaled return to the horizon on what a window's last minutes say. The
+ * network is trained on what it leaves over, so a network without any skill still answers as well as a straight line.
+ *
+ * Inputs, all in units of the window's one-minute volatility: own returns and close positions times ranges (the bounce
+ * between bid and ask), the returns that the market explains, and how far the price stands from where the market would
+ * have it (the mean of the last k minutes' deviations); small deviations count for more than large ones, so some
+ * inputs come again limited to +-1.
+ */
+import { solvePenalised } from './linear-algebra.ts';
+
+/** Where the features lie in a row. */
+export interface LinearColumns {
+  readonly logReturn: number;
+  readonly range: number;
+  readonly closePosition: number;
+  readonly explained: number;
+}
+
+const OWN_LAGS = 20;
+const BOUNCE_LAGS = 5;
+const EXPLAINED_LAGS = 5;
+const LIMITED_LAGS = 5;
+/** Minutes that a deviation's mean is taken over. */
+const SPANS = [2, 3, 5, 10, 20, 30, 59];
+/** Longest look-back, rows. */
+const LOOK_BACK = 59;
+
+export const LINEAR_INPUTS = OWN_LAGS + BOUNCE_LAGS + EXPLAINED_LAGS + LIMITED_LAGS + 2 * SPANS.length;
+
+/** A forecast is limited to this many volatilities. */
+const FORECAST_LIMIT = 3;
+/** Ridge penalty in multiples of the rows, on inputs of mean square 1. */
+const PENALTY = 0.01;
+/** Fewer windows an input than this fit nothing. */
+const LEAST_WINDOWS_AN_INPUT = 20;
+
+const limited = (x: number): number => Math.max(-1, Math.min(1, x));
+
+/**
+ * Writes the inputs of the window whose last row is `last` to `out` `[LINEAR_INPUTS]`.
+ * @param stride F, numbers a row
+ */
+export function linearInputs(
+  matrix: Float32Array,
+  last: number,
+  stride: number,
+  columns: LinearColumns,
+  minuteVolatility: number,
+  out: Float64Array,
+): void {
+  const { logReturn, range, closePosition, explained } = columns;
+  const unit = 1 / minuteVolatility;
+  const end = last * stride;
+  let i = 0;
+  for (let k = 0; k < OWN_LAGS; k++) out[i++] = matrix[end - k * stride + logReturn] * unit;
+  for (let k = 0; k < BOUNCE_LAGS; k++) {
+    out[i++] = matrix[end - k * stride + closePosition] * matrix[end - k * stride + range] * unit;
+  }
+  for (let k = 0; k < EXPLAINED_LAGS; k++) out[i++] = matrix[end - k * stride + explained] * unit;
+  for (let k = 0; k < LIMITED_LAGS; k++) out[i++] = limited(out[k]);
+  // Going back, `fall` is how far the residual path has risen from a minute to the last one.
+  let fall = 0;
+  let sum = 0;
+  let span = 0;
+  for (let k = 1; k <= LOOK_BACK; k++) {
+    const at = end - (k - 1) * stride;
+    if (k === SPANS[span]) {
+      out[i + span] = (sum / k) * unit;
+      out[i + SPANS.length + span] = limited(out[i + span]);
+      span++;
+    }
+    fall += matrix[at + logReturn] - matrix[at + explained];
+    sum += fall;
+  }
+}
+
+/** Weights `[LINEAR_INPUTS]` applied to a window's inputs: the scaled return forecast. */
+export function linearForecast(weights: Float32Array, inputs: Float64Array): number {
+  let sum = 0;
+  for (let i = 0; i < weights.length; i++) sum += weights[i] * inputs[i];
+  return Math.max(-FORECAST_LIMIT, Math.min(FORECAST_LIMIT, sum));
+}
+
+/** Sums for the ridge regression, window by window. */
+export class LinearFit {
+  readonly #inputs = new Float64Array(LINEAR_INPUTS * LINEAR_INPUTS);
+  readonly #products = new Float64Array(LINEAR_INPUTS);
+  #rows = 0;
+
+  add(inputs: Float64Array, target: number): void {
+    const K = LINEAR_INPUTS;
+    for (let i = 0; i < K; i++) {
+      const value = inputs[i];
+      if (value === 0) continue;
+      this.#products[i] += value * target;
+      for (let j = 0; j <= i; j++) this.#inputs[i * K + j] += value * inputs[j];
+    }
+    this.#rows++;
+  }
+
+  /** `[LINEAR_INPUTS]`, all 0 when there are too few windows. */
+  weights(): Float32Array {
+    const K = LINEAR_INPUTS;
+    const none = new Float32Array(K);
+    if (this.#rows < LEAST_WINDOWS_AN_INPUT * K) return none;
+    const penalty = Float64Array.from({ length: K }, (_, i) => PENALTY * this.#inputs[i * K + i] || this.#rows);
+    const solved = solvePenalised(this.#inputs, penalty, this.#products);
+    return solved?.every(Number.isFinite) ? Float32Array.from(solved) : none;
+  }
+}

@@ -1,0 +1,139 @@
+/**
+ * The market's columns of the feature matrix: the return that the market explains, and its turbulence. Batch and live
+ * fill them with the functions of this file, row after row of a run.
+ *
+ * A symbol of the training part has the loadings that were fitted there. Another one begins every run with loadings of
+ * 0 and learns them from its own run by recursive least squares (Plackett 1950), minute by minute, on sums of five
+ * minutes; the return explained in a minute uses loadings learned before it.
+ */
+import type { MarketBars } from '../bars/index.ts';
+import { type MarketModel, marketOf } from './market-model.ts';
+import { MarketTape } from './market-tape.ts';
+import type { FittedScaler, MarketColumns, Recipe, WindowSet } from './recipe.ts';
+
+/** What tells the part of a symbol's return that the market explains; one for each run of a symbol. */
+export interface Explainer {
+  /** Takes the run's next minute, without leaving one out. @returns the log return explained in it */
+  next(values: Float64Array, logReturn: number): number;
+  /** Whether minutes may be left out: nothing is learned from them. */
+  readonly fixed: boolean;
+}
+
+/** Prior precision of unknown loadings, in minutes of observations that say 0. */
+const PRIOR_MINUTES = 100;
+/** Minutes that an observation adds up. */
+const LEARNING_MINUTES = 5;
+
+export function explainerOf(market: MarketModel, symbol: string): Explainer {
+  const loadings = market.loadingsOf(symbol);
+  return loadings ? new FixedLoadings(loadings) : new LearnedLoadings(market.factors);
+}
+
+class FixedLoadings implements Explainer {
+  readonly fixed = true;
+  readonly #loadings: Float32Array;
+
+  constructor(loadings: Float32Array) {
+    this.#loadings = loadings;
+  }
+
+  next(values: Float64Array): number {
+    let sum = 0;
+    for (let k = 0; k < this.#loadings.length; k++) sum += this.#loadings[k] * values[k];
+    return sum;
+  }
+}
+
+class LearnedLoadings implements Explainer {
+  readonly fixed = false;
+  readonly #factors: number;
+  readonly #loadings: Float64Array;
+  /** `[K, K]` posterior covariance over the variance of an observation. */
+  readonly #covariance: Float64Array;
+  readonly #gain: Float64Array;
+  readonly #sums: Float64Array;
+  /** The last minutes, a ring: factor returns `[5, K]` and own returns `[5]`. */
+  readonly #recent: Float64Array;
+  readonly #returns = new Float64Array(LEARNING_MINUTES);
+  #minutes = 0;
+
+  constructor(factors: number) {
+    this.#factors = factors;
+    this.#loadings = new Float64Array(factors);
+    this.#covariance = new Float64Array(factors * factors);
+    for (let k = 0; k < factors; k++) this.#covariance[k * factors + k] = 1 / PRIOR_MINUTES;
+    this.#gain = new Float64Array(factors);
+    this.#sums = new Float64Array(factors);
+    this.#recent = new Float64Array(LEARNING_MINUTES * factors);
+  }
+
+  next(values: Float64Array, logReturn: number): number {
+    const K = this.#factors;
+    let explained = 0;
+    for (let k = 0; k < K; k++) explained += this.#loadings[k] * values[k];
+    const slot = this.#minutes % LEARNING_MINUTES;
+    for (let k = 0; k < K; k++) this.#recent[slot * K + k] = values[k];
+    this.#returns[slot] = logReturn;
+    if (++this.#minutes > LEARNING_MINUTES) this.#learn();
+    return explained;
+  }
+
+  #learn(): void {
+    const K = this.#factors;
+    const P = this.#covariance;
+    const gain = this.#gain;
+    const x = this.#sums.fill(0);
+    let error = 0;
+    for (let i = 0; i < LEARNING_MINUTES; i++) {
+      for (let k = 0; k < K; k++) x[k] += this.#recent[i * K + k];
+      error += this.#returns[i];
+    }
+    let power = LEARNING_MINUTES;
+    for (let k = 0; k < K; k++) {
+      let sum = 0;
+      for (let l = 0; l < K; l++) sum += P[k * K + l] * x[l];
+      gain[k] = sum;
+      power += sum * x[k];
+      error -= this.#loadings[k] * x[k];
+    }
+    for (let k = 0; k < K; k++) {
+      const step = gain[k] / power;
+      this.#loadings[k] += step * error;
+      for (let l = 0; l < K; l++) P[k * K + l] -= step * gain[l];
+    }
+  }
+}
+
+/** Fills a row's market columns. */
+export function fillMarketRow(
+  matrix: Float32Array,
+  at: number,
+  columns: MarketColumns,
+  explained: number,
+  values: Float64Array,
+): void {
+  matrix[at + columns.explained] = explained;
+  matrix[at + columns.turbulence] = Math.sqrt(values[values.length - 1]);
+}
+
+/**
+ * Fills the market's columns of all rows, in place; nothing to do for a recipe or a scaler without a market.
+ * @param bars those that the windows were built from: the market is made of the references among them
+ */
+export function fillMarket(windows: WindowSet, recipe: Recipe, scaler: FittedScaler, bars: MarketBars): void {
+  const { market: columns, quiet, features, oneMinuteReturns } = recipe;
+  const model = columns && marketOf(scaler);
+  const { matrix, runs } = windows;
+  if (columns === undefined || model === undefined || runs === undefined) return;
+  const tape = MarketTape.of(model, bars, quiet.longestRun);
+  const F = features.length;
+  const R = oneMinuteReturns.feature;
+  for (let i = 0; i < runs.firstRow.length; i++) {
+    const explainer = explainerOf(model, windows.symbols[runs.symbol[i]]);
+    const end = i + 1 < runs.firstRow.length ? runs.firstRow[i + 1] : matrix.length / F;
+    for (let row = runs.firstRow[i], minute = runs.firstMinute[i]; row < end; row++, minute++) {
+      const values = tape.at(minute);
+      fillMarketRow(matrix, row * F, columns, explainer.next(values, matrix[row * F + R]), values);
+    }
+  }
+}

@@ -1,0 +1,60 @@
+/** How raw outputs become forecasts with an interval; fitted on the validation part alone. */
+import { sessionAt } from '../bars/index.ts';
+import type { EpochMinute } from '../base/index.ts';
+import type { DecodedOutputs, WindowSet } from '../features/index.ts';
+
+export interface Calibration {
+  /** The amplitude of each of the forecast's parts: the least-squares multiple on the validation part, shrunk. */
+  readonly gains: readonly number[];
+  /** Nominal coverage of the interval. */
+  readonly level: number;
+  /**
+   * By hour of the session, from the first: multiples of the network's own distances from the forecast to the
+   * interval's ends (conformal quantiles of the validation part).
+   */
+  readonly below: readonly number[];
+  readonly above: readonly number[];
+}
+
+/** Hours that a session of 390 minutes has begun. */
+export const HOURS = 7;
+
+/** Forecasts of N windows: log returns to the horizon. */
+export interface Predictions {
+  readonly predictedReturn: Float64Array;
+  /** Ends of the interval at the model's level. */
+  readonly low: Float64Array;
+  readonly high: Float64Array;
+}
+
+/** Hour of the session, from 0, in which a window's last bar lies. */
+export function hourOfSession(asOf: number): number {
+  const minute = (asOf - 1) as EpochMinute;
+  const open = sessionAt(minute)?.open ?? minute;
+  return Math.min(HOURS - 1, Math.floor((minute - open) / 60));
+}
+
+/** `[N]` the forecast: its parts, each with its amplitude. */
+export function calibratedReturn({ parts }: Pick<DecodedOutputs, 'parts'>, gains: readonly number[]): Float64Array {
+  const out = new Float64Array(parts[0].length);
+  parts.forEach((part, p) => {
+    for (let i = 0; i < out.length; i++) out[i] += gains[p] * part[i];
+  });
+  return out;
+}
+
+export function applyCalibration(
+  decoded: DecodedOutputs,
+  windows: Pick<WindowSet, 'asOf'>,
+  { gains, below, above }: Calibration,
+): Predictions {
+  const predictedReturn = calibratedReturn(decoded, gains);
+  const low = new Float64Array(predictedReturn.length);
+  const high = new Float64Array(predictedReturn.length);
+  for (let i = 0; i < predictedReturn.length; i++) {
+    const hour = hourOfSession(windows.asOf[i]);
+    low[i] = predictedReturn[i] - below[hour] * decoded.below[i];
+    high[i] = predictedReturn[i] + above[hour] * decoded.above[i];
+  }
+  return { predictedReturn, low, high };
+}
