@@ -1,6 +1,7 @@
 /** Files that are either whole or absent: every write goes to a temporary name beside its target and is renamed. */
 import { randomBytes } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 /** The name a file has while it is written; a leftover of a killed process can be told by it. */
@@ -45,6 +46,30 @@ export function writeFileAtomic(path: string, data: string | Uint8Array): void {
     commitFile(temporary, path);
   } catch (error) {
     rmSync(temporary, { force: true });
+    throw error;
+  }
+}
+
+/** {@link writeFileAtomic} while other work goes on; `data` must not change until it ends. */
+export async function writeFileAtomicAside(path: string, data: Uint8Array): Promise<void> {
+  const temporary = temporaryName(path);
+  try {
+    const file = await open(temporary, 'w');
+    try {
+      for (let done = 0; done < data.length; ) done += (await file.write(data, done)).bytesWritten;
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+    const folder = await open(dirname(path), 'r');
+    try {
+      await folder.sync();
+    } finally {
+      await folder.close();
+    }
+  } catch (error) {
+    await rm(temporary, { force: true });
     throw error;
   }
 }

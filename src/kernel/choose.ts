@@ -8,17 +8,22 @@ export interface KernelRequest {
   readonly kernel: 'auto' | KernelName;
   /** Worker threads; absent for as many as the kernel finds best. The reference kernel always has one. */
   readonly threads?: number;
+  /** Computes on the caller's thread: for a thread of its own, which has nothing else to do. */
+  readonly blocking?: boolean;
   /** Gets one line when `auto` has to fall back. */
   readonly say?: (line: string) => void;
 }
 
 /** What each kernel offers; one that cannot be loaded at all may throw. */
-export type KernelOffers = Record<KernelName, (threads: number | undefined) => KernelOffer | Promise<KernelOffer>>;
+export type KernelOffers = Record<
+  KernelName,
+  (threads: number | undefined, blocking?: boolean) => KernelOffer | Promise<KernelOffer>
+>;
 
 const offers: KernelOffers = {
   reference: () => ({ kernel: referenceKernel() }),
   // Loaded only when asked for: it brings a foreign-function library that need not be there.
-  native: async (threads) => (await import('./native.ts')).offerNative({ threads }),
+  native: async (threads, blocking) => (await import('./native.ts')).offerNative({ threads, blocking }),
   webgpu: () => ({ unavailable: 'this version has no WebGPU kernel yet' }),
 };
 
@@ -33,7 +38,7 @@ export const chooseKernel = (request: KernelRequest): Promise<Kernel> => chooseK
 /** {@link chooseKernel} with the offers given. */
 export async function chooseKernelFrom(
   from: KernelOffers,
-  { kernel: name, threads, say }: KernelRequest,
+  { kernel: name, threads, blocking, say }: KernelRequest,
 ): Promise<Kernel> {
   if (name !== 'auto' && !Object.hasOwn(from, name)) {
     throw new BarcastError(
@@ -46,7 +51,7 @@ export async function chooseKernelFrom(
     throw new BarcastError('BARCAST_E_USAGE', `a kernel of ${threads} threads`, 'give a whole number from 1 on');
   }
   if (name !== 'auto') {
-    const offer = await take(from, name, threads);
+    const offer = await take(from, name, threads, blocking);
     if ('kernel' in offer) return offer.kernel;
     throw new BarcastError(
       'BARCAST_E_KERNEL_UNAVAILABLE',
@@ -55,7 +60,7 @@ export async function chooseKernelFrom(
       { cause: offer.cause },
     );
   }
-  const native = await take(from, 'native', threads);
+  const native = await take(from, 'native', threads, blocking);
   if ('kernel' in native) return native.kernel;
   say?.(`The native kernel cannot run here (${native.unavailable}); using the slower reference kernel.`);
   const reference = await take(from, 'reference', threads);
@@ -72,9 +77,10 @@ async function take(
   from: KernelOffers,
   name: KernelName,
   threads: number | undefined,
+  blocking?: boolean,
 ): Promise<{ kernel: Kernel } | { unavailable: string; cause?: unknown }> {
   try {
-    return await from[name](threads);
+    return await from[name](threads, blocking);
   } catch (cause) {
     if (cause instanceof BarcastError && cause.code !== 'BARCAST_E_KERNEL_UNAVAILABLE') throw cause;
     return { unavailable: cause instanceof Error ? cause.message : String(cause), cause };

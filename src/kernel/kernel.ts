@@ -134,6 +134,8 @@ export interface Kernel {
   readonly threads: number;
   /** For people: instruction set, adapter. */
   readonly description: string;
+  /** Kernels of the same version and arithmetic give the same bits; others may differ in the last ones. */
+  readonly arithmetic: string;
   /** @param weights `[P]`, copied. @throws BARCAST_E_SHAPE */
   createNetwork(shape: NetworkShape, weights: Float32Array): Promise<KernelNetwork>;
   close(): void;

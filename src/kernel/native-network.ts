@@ -64,21 +64,26 @@ export class NativeNetwork implements KernelNetwork {
   readonly #released: () => void;
   readonly #guard = new CallGuard('this network');
   readonly #parameters: number;
+  /** Multiply-adds of a sequence; 0 to compute on the caller's thread always. */
   readonly #work: number;
 
-  /** @param released called once, after the network is closed */
+  /**
+   * @param blocking compute on the caller's thread whatever the work
+   * @param released called once, after the network is closed
+   */
   constructor(
     library: NativeLibrary,
     kernel: Handle,
     shape: NetworkShape,
     weights: Float32Array,
+    blocking: boolean,
     released: () => void,
   ) {
     this.#parameters = parameterCount(shape);
     checkWeights(weights, this.#parameters);
     this.shape = structuredClone(shape);
     this.#library = library;
-    this.#work = forwardWork(shape);
+    this.#work = blocking ? 0 : forwardWork(shape);
     this.#released = released;
     const status = new Int32Array(1);
     const { dense, lstm } = shape;
@@ -166,7 +171,7 @@ export class NativeNetwork implements KernelNetwork {
       checkGradientSums(gradient, this.#parameters);
       checkOptimizerSettings(optimizer);
       const { sums, sequences } = gradient;
-      const work = 64 * this.#parameters;
+      const work = this.#work === 0 ? 0 : 64 * this.#parameters;
       this.#check(await call(this.#library.update, work, this.#handle, sums, sequences, optimizerOf(optimizer)));
     });
   }

@@ -23,6 +23,8 @@ export interface NativeOptions {
   readonly threads?: number;
   /** Demands one build instead of the best. */
   readonly instructionSet?: InstructionSet;
+  /** Computes on the caller's thread whatever the work: for a thread of its own, which has nothing else to do. */
+  readonly blocking?: boolean;
   /** Where the builds are; where `scripts/build-native.mjs` puts them when absent. */
   readonly folder?: string;
 }
@@ -31,6 +33,7 @@ export interface NativeOptions {
 export async function offerNative({
   threads,
   instructionSet,
+  blocking = false,
   folder = buildFolder(),
 }: NativeOptions = {}): Promise<KernelOffer> {
   const count = threads ?? Math.min(availableParallelism(), MOST_THREADS);
@@ -41,7 +44,7 @@ export async function offerNative({
   if ('unavailable' in library) return library;
   const handle = library.kernelCreate(count);
   if (handle === null) return { unavailable: `the system refused ${count} threads` };
-  return { kernel: new NativeKernel(library, handle, count) };
+  return { kernel: new NativeKernel(library, handle, count, blocking) };
 }
 
 /**
@@ -66,22 +69,28 @@ class NativeKernel implements Kernel {
   readonly name = 'native';
   readonly threads: number;
   readonly description: string;
+  readonly arithmetic: string;
   readonly #library: NativeLibrary;
   readonly #handle: Handle;
+  readonly #blocking: boolean;
   readonly #guard = new CallGuard('this kernel');
   /** Networks that still use the threads, and one for the kernel itself. */
   #users = 1;
 
-  constructor(library: NativeLibrary, handle: Handle, threads: number) {
+  constructor(library: NativeLibrary, handle: Handle, threads: number, blocking: boolean) {
     this.#library = library;
     this.#handle = handle;
+    this.#blocking = blocking;
     this.threads = threads;
+    this.arithmetic = DESCRIPTIONS[library.instructionSet];
     this.description = `${DESCRIPTIONS[library.instructionSet]}, ${threads} thread${threads === 1 ? '' : 's'}`;
   }
 
   createNetwork(shape: NetworkShape, weights: Float32Array): Promise<KernelNetwork> {
     return this.#guard.run('createNetwork', () => {
-      const network = new NativeNetwork(this.#library, this.#handle, shape, weights, () => this.#release());
+      const network = new NativeNetwork(this.#library, this.#handle, shape, weights, this.#blocking, () =>
+        this.#release(),
+      );
       this.#users++;
       return network;
     });

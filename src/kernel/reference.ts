@@ -43,6 +43,7 @@ export function referenceKernel(): Kernel {
     name: 'reference',
     threads: 1,
     description: 'plain JavaScript in float64, one thread',
+    arithmetic: 'JavaScript float64',
     createNetwork: (shape, weights) => guard.run('createNetwork', () => new ReferenceNetwork(shape, weights)),
     close: () => void guard.close(),
   };

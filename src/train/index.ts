@@ -1,7 +1,12 @@
-/** Training: the sampler, the loop, checkpoints, calibration, and `trainModel`, which puts them together. */
+/** Training: the sampler, the schedule, the loop over ranks, checkpoints, calibration, and `trainModel`, which puts them together. */
+export * from './balance.ts';
 export * from './calibrate.ts';
 export * from './checkpoint.ts';
 export * from './loop.ts';
+export * from './parallel-step.ts';
 export * from './sampler.ts';
+export * from './schedule.ts';
 export * from './shards.ts';
+export { trainOnThreads } from './thread-ranks.ts';
 export * from './train-model.ts';
+export * from './weights-bits.ts';

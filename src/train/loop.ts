@@ -1,9 +1,19 @@
 /**
- * The training loop: batches, steps, validation, early stopping, checkpoints. It knows nothing of bars or files of
- * models. The same inputs give the same bits, run after run, stopped and resumed or not.
+ * The training loop: batches, steps, validation, early stopping, checkpoints, on one rank or the same on each of many.
+ * It knows nothing of bars or files of models. The same inputs give the same bits, run after run, on any number of
+ * ranks, stopped and resumed or not.
  */
-import { BarcastError, type Progress } from '../base/index.ts';
-import type { TrainingDefaults, WindowSet } from '../features/index.ts';
+import { BarcastError, type Progress, toBarcastError } from '../base/index.ts';
+import {
+  broadcastBytes,
+  type Collective,
+  demandTheSame,
+  firstDifference,
+  gatherNumbers,
+  soloCollective,
+  together,
+} from '../collective/index.ts';
+import type { WindowSet } from '../features/index.ts';
 import {
   initialWeights,
   type Kernel,
@@ -12,10 +22,20 @@ import {
   meanLoss,
   type NetworkShape,
 } from '../kernel/index.ts';
-import { networkOutputs } from '../model/index.ts';
-import type { Checkpoint, CheckpointFile, EpochRecord, RunPlace } from './checkpoint.ts';
+import {
+  type Checkpoint,
+  type CheckpointFile,
+  decodeCheckpoint,
+  type EpochRecord,
+  encodeCheckpoint,
+  type RunIdentity,
+  type RunPlace,
+} from './checkpoint.ts';
+import { outputsOverRanks } from './outputs.ts';
+import { ParallelStep, type StepTimes } from './parallel-step.ts';
 import { Batches } from './sampler.ts';
-import { epochBatches, sequencesOf, stepsAnEpoch, type TrainingShards } from './shards.ts';
+import { learningRateAt, type TrainingSettings, updateBatch } from './schedule.ts';
+import { type EpochBatch, epochBatches, sequencesOf, stepsAnEpoch, type TrainingShards } from './shards.ts';
 
 export interface TrainingRun {
   readonly kernel: Kernel;
@@ -24,17 +44,25 @@ export interface TrainingRun {
   readonly shards: TrainingShards;
   /** The validation part: scaled windows, and `[N]` targets in the network's output units. */
   readonly validation: { readonly windows: WindowSet; readonly targets: Float32Array };
-  /** A score of the validation outputs `[N, O]`, lower is better, that picks the best epoch; the loss without it. */
+  /**
+   * A score of the validation outputs `[N, O]`, lower is better, that picks the best epoch; the loss without it. Rank
+   * 0's counts.
+   */
   readonly validationScore?: (outputs: Float32Array) => number;
-  readonly settings: TrainingDefaults;
+  readonly settings: TrainingSettings;
   readonly seed: number;
-  /** Names data and settings: a checkpoint of another fingerprint is not taken up. */
-  readonly fingerprint: string;
+  /** Names bars and settings: a checkpoint of another identity is not taken up, ranks of another are refused. */
+  readonly identity: RunIdentity;
+  /** The ranks that train together; this one alone without it. Closed by whoever made it. */
+  readonly collective?: Collective;
+  /** Where this rank finds and keeps checkpoints. */
   readonly checkpoint?: CheckpointFile;
   /** Time between checkpoints within an epoch. */
   readonly checkpointEveryMs: number;
   readonly progress: Progress;
   readonly signal?: AbortSignal;
+  /** Hears of every step that is done. */
+  readonly onStep?: (place: RunPlace) => void;
 }
 
 export interface TrainingResult {
@@ -43,52 +71,67 @@ export interface TrainingResult {
   readonly bestEpoch: number;
   readonly epochs: number;
   readonly steps: number;
-  /** Sequences trained on by this process (a resumed run counts from where it took up). */
+  /** Sequences trained on by all ranks together (a resumed run counts from where it took up). */
   readonly sequences: number;
   readonly seconds: number;
   readonly history: readonly EpochRecord[];
+  /** What this rank spent its steps on. */
+  readonly times: StepTimes;
 }
 
-/** The learning rate of a step (from 0) among `steps`. */
-export function learningRateAt(settings: TrainingDefaults, step: number, steps: number): number {
-  const peak = settings.optimizer.learningRate;
-  if (settings.schedule !== 'cosine') return peak;
-  return peak * (0.1 + 0.45 * (1 + Math.cos((Math.PI * step) / steps)));
-}
-
-/** @throws BARCAST_E_DIVERGED, BARCAST_E_INTERRUPTED (after a last checkpoint), BARCAST_E_CHECKPOINT */
+/**
+ * @throws BARCAST_E_DIVERGED, BARCAST_E_INTERRUPTED (after a last checkpoint), BARCAST_E_CHECKPOINT,
+ *   BARCAST_E_RANK, BARCAST_E_RANKS_DIFFER
+ */
 export async function runTraining(run: TrainingRun): Promise<TrainingResult> {
+  const collective = run.collective ?? soloCollective();
+  await demandTheSame(collective, run.identity);
   const network = await run.kernel.createNetwork(run.shape, initialWeights(run.shape, run.seed));
   try {
-    return await new Trainer(run, network).run();
+    return await new Trainer(run, collective, network).run();
   } finally {
     network.close();
   }
 }
 
+/** Time between two turns of the event loop. */
+const TURN_MS = 20;
+
 class Trainer {
   readonly #run: TrainingRun;
+  readonly #collective: Collective;
   readonly #network: KernelNetwork;
-  #batches: Batches | undefined;
+  readonly #step: ParallelStep;
   readonly #sequencesAnEpoch: number;
   readonly #stepsAnEpoch: number;
+  #batches: Batches | undefined;
   #place: RunPlace = { epoch: 0, batch: 0, step: 0, seen: 0, lossSum: 0, history: [] };
   #best: Float32Array = new Float32Array(0);
   #checkpointAt = performance.now();
+  #turnedAt = performance.now();
+  #writing: Promise<void> | undefined;
+  #writeFailure: BarcastError | undefined;
   #sequences = 0;
 
-  constructor(run: TrainingRun, network: KernelNetwork) {
+  constructor(run: TrainingRun, collective: Collective, network: KernelNetwork) {
     this.#run = run;
+    this.#collective = collective;
     this.#network = network;
+    this.#step = new ParallelStep(collective, network);
     this.#sequencesAnEpoch = sequencesOf(run.shards);
-    this.#stepsAnEpoch = stepsAnEpoch(run.shards, run.settings.batch);
+    this.#stepsAnEpoch = stepsAnEpoch(run.shards, updateBatch(run.settings));
   }
 
   async run(): Promise<TrainingResult> {
     const { settings } = this.#run;
     const startedAt = performance.now();
     await this.#resume();
-    while (this.#place.epoch < settings.epochs && !this.#patienceEnded()) await this.#epoch();
+    try {
+      while (this.#place.epoch < settings.epochs && !this.#patienceEnded()) await this.#epoch();
+    } finally {
+      await this.#writing;
+    }
+    if (this.#writeFailure) throw this.#writeFailure;
     return {
       weights: this.#best,
       bestEpoch: this.#bestRecord().epoch,
@@ -97,15 +140,21 @@ class Trainer {
       sequences: this.#sequences,
       seconds: (performance.now() - startedAt) / 1000,
       history: this.#place.history,
+      times: this.#step.times,
     };
   }
 
-  /** Takes up a checkpoint of this very run, if there is one. */
+  /** Takes up the checkpoint of this very run that is furthest, on whichever rank it lies. */
   async #resume(): Promise<void> {
-    const { checkpoint: file, fingerprint, progress } = this.#run;
-    if (!file?.exists()) return;
-    const checkpoint = file.read();
-    if (checkpoint.fingerprint !== fingerprint) return;
+    const { progress } = this.#run;
+    const own = await together(this.#collective, async () => this.#ownCheckpoint());
+    const steps = await gatherNumbers(this.#collective, own ? own.place.step + 1 : 0);
+    const furthest = Math.max(...steps);
+    if (furthest === 0) return;
+    const root = steps.indexOf(furthest);
+    const bytes = this.#collective.rank === root ? encodeCheckpoint(own!) : undefined;
+    const all = this.#collective.size === 1 ? bytes! : await broadcastBytes(this.#collective, root, bytes);
+    const checkpoint = decodeCheckpoint(all, `the checkpoint of rank ${root}`);
     await this.#network.writeWeights(checkpoint.weights);
     await this.#network.writeOptimizer(checkpoint.optimizer);
     this.#place = checkpoint.place;
@@ -115,48 +164,70 @@ class Trainer {
     );
   }
 
+  #ownCheckpoint(): Checkpoint | undefined {
+    const { checkpoint: file, identity } = this.#run;
+    if (!file?.exists()) return undefined;
+    const checkpoint = file.read();
+    return firstDifference(identity, checkpoint.identity) === undefined ? checkpoint : undefined;
+  }
+
   async #epoch(): Promise<void> {
-    const { settings, seed, shards, shape, progress } = this.#run;
-    const { epoch } = this.#place;
-    const label = `epoch ${epoch + 1}/${settings.epochs}`;
-    const steps = this.#stepsAnEpoch * settings.epochs;
-    for await (const { shard, indices, fresh } of epochBatches(
-      shards,
-      seed,
-      epoch,
-      settings.batch,
-      this.#place.batch,
-    )) {
-      if (fresh) this.#batches = new Batches(shard.windows, shard.targets, shape.features, settings.batch);
-      const { batch, step } = this.#place;
-      const optimizer = { ...settings.optimizer, learningRate: learningRateAt(settings, step, steps) };
-      const loss = await this.#network.trainStep(this.#batches!.gather(indices, settings.loss, seed, step), optimizer);
-      this.#sequences += indices.length;
-      const seen = this.#place.seen + indices.length;
-      const lossSum = this.#place.lossSum + loss * indices.length;
-      this.#place = { ...this.#place, batch: batch + 1, step: step + 1, seen, lossSum };
-      progress.update(label, seen, this.#sequencesAnEpoch, `sequences, loss ${(lossSum / seen).toFixed(5)}`);
-      await this.#pause();
+    const { settings, seed, shards } = this.#run;
+    for await (const batch of epochBatches(shards, seed, this.#place.epoch, updateBatch(settings), this.#place.batch)) {
+      const { stop } = await this.#trainOn(batch);
+      await this.#pause(stop);
     }
     await this.#endEpoch();
   }
 
-  /** Between two steps: a checkpoint when it is due, and the end when a signal asks for it. */
-  async #pause(): Promise<void> {
-    const { signal, checkpointEveryMs, checkpoint } = this.#run;
-    const stopping = signal?.aborted === true;
-    if (stopping || performance.now() - this.#checkpointAt > checkpointEveryMs) {
-      await this.#saveCheckpoint();
+  async #trainOn({ shard, indices, fresh }: EpochBatch): Promise<{ stop: boolean }> {
+    const { settings, seed, shape, signal, progress } = this.#run;
+    if (fresh) this.#batches = new Batches(shard.windows, shard.targets, shape.features, updateBatch(settings));
+    const { epoch, batch, step } = this.#place;
+    const learningRate = learningRateAt(settings, step, this.#stepsAnEpoch * settings.epochs, this.#stepsAnEpoch);
+    const part = (from: number, to: number) => {
+      if (this.#writeFailure) throw this.#writeFailure;
+      return this.#batches!.gather(indices.subarray(from, to), settings.loss, seed, step, from);
+    };
+    const { loss, stop } = await this.#step.run(
+      part,
+      indices.length,
+      settings.accumulate ?? 1,
+      step,
+      { ...settings.optimizer, learningRate },
+      signal?.aborted === true,
+    );
+    this.#sequences += indices.length;
+    const seen = this.#place.seen + indices.length;
+    const lossSum = this.#place.lossSum + loss * indices.length;
+    this.#place = { ...this.#place, batch: batch + 1, step: step + 1, seen, lossSum };
+    this.#run.onStep?.(this.#place);
+    const label = `epoch ${epoch + 1}/${settings.epochs}`;
+    progress.update(label, seen, this.#sequencesAnEpoch, `sequences, loss ${(lossSum / seen).toFixed(5)}`);
+    return { stop };
+  }
+
+  /** Between two steps: a checkpoint when it is due, and the end when any rank was asked to stop. */
+  async #pause(stop: boolean): Promise<void> {
+    const { signal, checkpointEveryMs, checkpoint, settings } = this.#run;
+    // Alone, the signal counts at once; with others, from the step in which all have heard of it.
+    const stopping = stop || (this.#collective.size === 1 && signal?.aborted === true);
+    const due = performance.now() - this.#checkpointAt > checkpointEveryMs && this.#writing === undefined;
+    if (stopping || due) await this.#saveCheckpoint();
+    if (performance.now() - this.#turnedAt > TURN_MS) {
+      // Small steps never leave the queue of microtasks; signals, timers and writes wait for a turn of the event loop.
       await new Promise(setImmediate);
+      this.#turnedAt = performance.now();
     }
-    if (stopping) {
-      const kept = checkpoint ? `a checkpoint of step ${this.#place.step} is kept` : 'no checkpoint is kept';
-      throw new BarcastError(
-        'BARCAST_E_INTERRUPTED',
-        `training was stopped; ${kept}`,
-        'run the same command again to go on',
-      );
-    }
+    if (!stopping) return;
+    await this.#writing;
+    if (this.#writeFailure) throw this.#writeFailure;
+    const kept = checkpoint ? `a checkpoint of step ${this.#place.step} is kept` : 'no checkpoint is kept';
+    throw new BarcastError(
+      'BARCAST_E_INTERRUPTED',
+      `training was stopped in epoch ${Math.min(this.#place.epoch + 1, settings.epochs)}; ${kept}`,
+      'run the same command again to go on',
+    );
   }
 
   async #endEpoch(): Promise<void> {
@@ -174,17 +245,20 @@ class Trainer {
     }
     this.#place = { ...this.#place, epoch: epoch + 1, batch: 0, seen: 0, lossSum: 0, history: [...history, record] };
     if (this.#bestRecord() === record) this.#best = await this.#network.readWeights();
-    await this.#saveCheckpoint();
+    const losses = `train loss ${trainLoss.toFixed(5)}, validation loss ${validationLoss.toFixed(5)}`;
     // Said when it is kept: what a person has read of is not lost.
-    const losses = `train loss ${record.trainLoss.toFixed(5)}, validation loss ${validationLoss.toFixed(5)}`;
-    progress.say(`epoch ${record.epoch}: ${losses}`);
+    await this.#saveCheckpoint(() => progress.say(`epoch ${record.epoch}: ${losses}`));
   }
 
   async #validate(): Promise<{ validationLoss: number; validationScore: number }> {
     const { validation, settings, validationScore } = this.#run;
-    const outputs = await networkOutputs(this.#network, validation.windows);
+    const outputs = await outputsOverRanks(this.#collective, this.#network, validation.windows);
     const validationLoss = meanLoss(settings.loss as Loss, outputs, validation.targets);
-    return { validationLoss, validationScore: validationScore?.(outputs) ?? validationLoss };
+    const score = Float64Array.of(
+      await together(this.#collective, async () => validationScore?.(outputs) ?? validationLoss),
+    );
+    await this.#collective.broadcast(new Uint8Array(score.buffer), 0);
+    return { validationLoss, validationScore: score[0] };
   }
 
   #bestRecord(): EpochRecord {
@@ -199,17 +273,30 @@ class Trainer {
     return patience > 0 && history.length > 0 && history.length - this.#bestRecord().epoch >= patience;
   }
 
-  async #saveCheckpoint(): Promise<void> {
-    const { checkpoint: file, fingerprint } = this.#run;
+  /**
+   * Takes the state and has it written while training goes on; the promise ends when it has taken it. The first rank of
+   * each host keeps one, so that no file system need be shared.
+   */
+  async #saveCheckpoint(kept?: () => void): Promise<void> {
+    const { checkpoint: file, identity } = this.#run;
     this.#checkpointAt = performance.now();
-    if (!file) return;
+    if (!file || !this.#collective.leadsItsHost) return void kept?.();
     const checkpoint: Checkpoint = {
-      fingerprint,
+      identity,
       place: this.#place,
       weights: await this.#network.readWeights(),
       optimizer: await this.#network.readOptimizer(),
       best: this.#best,
     };
-    file.write(checkpoint);
+    const writing: Promise<void> = file
+      .write(checkpoint)
+      .then(kept)
+      .catch((error) => {
+        this.#writeFailure ??= toBarcastError(error);
+      })
+      .finally(() => {
+        if (this.#writing === writing) this.#writing = undefined;
+      });
+    this.#writing = writing;
   }
 }

@@ -50,8 +50,11 @@ export class Batches {
     this.#gain = new Float32Array(scales);
   }
 
-  /** The batch of the windows `indices`, at most the size given to the constructor. */
-  gather(indices: Int32Array, loss: Loss, dropoutSeed: number, step: number): TrainingBatch {
+  /**
+   * The windows `indices`, at most as many as the size given to the constructor: a step's whole batch, or the part of
+   * it whose first sequence has place `firstSequence` in the whole.
+   */
+  gather(indices: Int32Array, loss: Loss, dropoutSeed: number, step: number, firstSequence = 0): TrainingBatch {
     const { starts, shift, gain, scaleStride, matrix } = this.#windows;
     const width = this.#features;
     const outputs = this.#outputs;
@@ -77,7 +80,7 @@ export class Batches {
       loss,
       dropoutSeed,
       step,
-      firstSequence: 0,
+      firstSequence,
     };
   }
 }

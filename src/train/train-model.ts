@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { MarketBars } from '../bars/index.ts';
 import { BarcastError, epochMinute, isoOfMinute, type Progress } from '../base/index.ts';
+import { type Collective, soloCollective, together } from '../collective/index.ts';
 import {
   buildWindowsOnThreads,
   chronologicalSplit,
@@ -11,10 +12,9 @@ import {
   randomSplit,
   scaleOnThreads,
   selectWindows,
-  type TrainingDefaults,
   type WindowSet,
 } from '../features/index.ts';
-import { type Kernel, outputsOf } from '../kernel/index.ts';
+import { type Kernel, type OptimizerSettings, outputsOf } from '../kernel/index.ts';
 import {
   checkModelName,
   type ModelDescription,
@@ -24,9 +24,11 @@ import {
   weightsHash,
 } from '../model/index.ts';
 import { calibrate, validationScore } from './calibrate.ts';
-import { CheckpointFile } from './checkpoint.ts';
-import { runTraining, type TrainingResult } from './loop.ts';
+import { CheckpointFile, type RunIdentity } from './checkpoint.ts';
+import { runTraining, type TrainingResult, type TrainingRun } from './loop.ts';
+import type { TrainingSettings } from './schedule.ts';
 import { shardInMemory } from './shards.ts';
+import { trainOnThreads } from './thread-ranks.ts';
 
 export interface TrainOptions {
   readonly bars: MarketBars;
@@ -36,15 +38,24 @@ export interface TrainOptions {
   readonly name: string;
   readonly seed: number;
   /** What differs from the recipe's own settings. */
-  readonly overrides?: Partial<Pick<TrainingDefaults, 'epochs' | 'batch' | 'patience'>> & {
+  readonly overrides?: Partial<
+    Pick<TrainingSettings, 'epochs' | 'batch' | 'patience' | 'accumulate' | 'scaling' | 'warmupEpochs'>
+  > & {
     readonly learningRate?: number;
+    readonly optimizer?: Partial<OptimizerSettings>;
   };
+  /** The ranks that train together, where this process is one of several. */
+  readonly collective?: Collective;
+  /** Ranks as threads of this process, each with one thread of the kernel; 1 for none. */
+  readonly threadRanks?: number;
   /** Fail unless there is a checkpoint of this very run to go on from. Without it one is taken up when it is there. */
   readonly resume?: boolean;
   readonly version: string;
   readonly checkpointEveryMs?: number;
   readonly progress: Progress;
   readonly signal?: AbortSignal;
+  /** Hears of every step that is done. */
+  readonly onStep?: TrainingRun['onStep'];
 }
 
 export interface TrainAnswer {
@@ -53,6 +64,8 @@ export interface TrainAnswer {
   readonly version: string;
   readonly recipe: string;
   readonly kernel: string;
+  /** Processes or threads that trained together, each with a kernel of its own. */
+  readonly ranks: number;
   readonly epochs: number;
   readonly steps: number;
   /** Sequences trained on, all epochs together; a resumed run counts its own. */
@@ -91,15 +104,10 @@ export async function trainModel(options: TrainOptions): Promise<TrainAnswer> {
   progress.say(
     `${windows.starts.length.toLocaleString('en-US')} windows of ${windows.symbols.length} symbols: ${split.training.length.toLocaleString('en-US')} to train on, ${split.validation.length.toLocaleString('en-US')} to validate; kernel ${kernel.description}`,
   );
-  const checkpoint = new CheckpointFile(join(registry.directory, name, 'checkpoint.safetensors'));
-  const fingerprint = fingerprintOf(recipe, settings, seed, kernel, scaled, targets);
-  if (options.resume && (!checkpoint.exists() || checkpoint.read().fingerprint !== fingerprint)) {
-    throw new BarcastError(
-      'BARCAST_E_CHECKPOINT',
-      `there is no checkpoint of this training at ${checkpoint.path}`,
-      'train with the options and bars of the run to go on with, or leave --resume out',
-    );
-  }
+  const identity = identityOf(options.version, recipe, settings, seed, kernel, scaled, targets);
+  const checkpoint = CheckpointFile.of(join(registry.directory, name), identity);
+  const { threadRanks = 1, collective = soloCollective() } = options;
+  if (options.resume) await together(collective, async () => checkpoint.demand(identity));
   const validationWindows = selectWindows(scaled, split.validation);
   const run = {
     kernel,
@@ -115,21 +123,29 @@ export async function trainModel(options: TrainOptions): Promise<TrainAnswer> {
         : undefined,
     settings,
     seed,
-    fingerprint,
+    identity,
+    collective,
     checkpoint,
+    checkpointEveryMs: options.checkpointEveryMs ?? 15_000,
     progress,
     signal: options.signal,
+    onStep: options.onStep,
   };
-  const result = await runTraining({ ...run, checkpointEveryMs: options.checkpointEveryMs ?? 15_000 });
+  const result = await (threadRanks > 1 ? trainOnThreads(run, threadRanks) : runTraining(run));
   const { description, validation } = await describe(options, scaled, split.validation, scaler, result);
-  registry.save(description, result.weights);
-  registry.promote(name, description.version);
+  // Every rank has the same model; the first one keeps it, and only then is a checkpoint of no more use.
+  await together(collective, async () => {
+    if (collective.rank > 0) return;
+    registry.save(description, result.weights);
+    registry.promote(name, description.version);
+  });
   checkpoint.remove();
   return {
     model: name,
     version: description.version,
     recipe: recipe.name,
     kernel: kernel.name,
+    ranks: Math.max(threadRanks, collective.size),
     epochs: result.epochs,
     steps: result.steps,
     sequences: result.sequences,
@@ -148,28 +164,36 @@ function forEachOutput(targets: Float32Array, outputs: number): Float32Array {
   return Float32Array.from({ length: targets.length * outputs }, (_, i) => targets[Math.floor(i / outputs)]);
 }
 
-function settingsOf(recipe: Recipe, overrides: TrainOptions['overrides'] = {}): TrainingDefaults {
-  const { learningRate, ...rest } = overrides;
+function settingsOf(recipe: Recipe, overrides: TrainOptions['overrides'] = {}): TrainingSettings {
+  const { learningRate, optimizer: changes, ...rest } = overrides;
   const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined));
-  const optimizer = { ...recipe.training.optimizer, ...(learningRate === undefined ? {} : { learningRate }) };
-  return { ...recipe.training, ...given, optimizer };
+  const rate = learningRate === undefined ? {} : { learningRate };
+  return { ...recipe.training, ...given, optimizer: { ...recipe.training.optimizer, ...changes, ...rate } };
 }
 
-/** A hash of everything that decides the bits of the result. */
-function fingerprintOf(
+/** Everything that decides the bits of the result, in words. */
+function identityOf(
+  version: string,
   recipe: Recipe,
-  settings: TrainingDefaults,
+  settings: TrainingSettings,
   seed: number,
   kernel: Kernel,
   windows: WindowSet,
   targets: Float32Array,
-): string {
+): RunIdentity {
   const hash = createHash('sha256');
-  hash.update(JSON.stringify([recipe.name, recipe.version, recipe.network, settings, seed, kernel.name]));
   for (const array of [windows.matrix, windows.starts, windows.shift, windows.gain, targets]) {
     hash.update(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
   }
-  return hash.digest('hex');
+  return {
+    'version of barcast': version,
+    recipe: `${recipe.name} ${recipe.version}`,
+    network: JSON.stringify(recipe.network),
+    ...Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, JSON.stringify(value)])),
+    seed: String(seed),
+    'instruction set': `${kernel.name} (${kernel.arithmetic})`,
+    bars: hash.digest('hex').slice(0, 32),
+  };
 }
 
 async function describe(

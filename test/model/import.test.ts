@@ -116,6 +116,7 @@ describe('loadModel', () => {
       name: reference.name,
       threads: reference.threads,
       description: reference.description,
+      arithmetic: reference.arithmetic,
       createNetwork: (...args) => reference.createNetwork(...args),
       close: () => closed++,
     };

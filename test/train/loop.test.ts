@@ -3,88 +3,19 @@ import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from '
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { BarcastError, type Progress, Random, silentProgress } from '../../src/base/index.ts';
-import { selectWindows, type TrainingDefaults, type WindowSet } from '../../src/features/index.ts';
-import { type Kernel, type NetworkShape, referenceKernel } from '../../src/kernel/index.ts';
+import { BarcastError, type Progress, silentProgress } from '../../src/base/index.ts';
+import { referenceKernel } from '../../src/kernel/index.ts';
 import { weightsHash } from '../../src/model/index.ts';
 import {
   CheckpointFile,
   epochBatches,
   epochOrder,
-  type LoadedShard,
   learningRateAt,
   runTraining,
-  shardInMemory,
   shardOrder,
-  type TrainingRun,
   type TrainingShards,
 } from '../../src/train/index.ts';
-
-const T = 6;
-const F = 2;
-const shape: NetworkShape = {
-  windowLength: T,
-  features: F,
-  lstm: [4],
-  dropout: 0.2,
-  dense: [{ units: 1, activation: 'linear' }],
-};
-const settings: TrainingDefaults = {
-  epochs: 3,
-  batch: 48,
-  loss: { kind: 'mse' },
-  optimizer: { learningRate: 0.02, beta1: 0.9, beta2: 0.999, epsilon: 1e-7, weightDecay: 0, clipNorm: 1 },
-  validationSplit: 'chronological',
-  validationShare: 0.2,
-  patience: 0,
-  schedule: 'cosine',
-};
-
-/** Windows whose target is the mean of their first feature: easy to learn. */
-function sample(): LoadedShard & { validation: Int32Array } {
-  const random = new Random(9);
-  const count = 250;
-  const rows = count + T;
-  const matrix = Float32Array.from({ length: rows * F }, () => random.normal());
-  const targets = Float32Array.from({ length: count }, (_, w) => {
-    let sum = 0;
-    for (let t = 0; t < T; t++) sum += matrix[(w + t) * F];
-    return sum / T;
-  });
-  const flat = (value: number) => new Float64Array(count).fill(value);
-  const windows: WindowSet = {
-    recipe: 'returns',
-    symbols: ['A'],
-    symbol: new Int32Array(count),
-    asOf: Int32Array.from({ length: count }, (_, w) => w + T),
-    lastClose: flat(1),
-    targetClose: flat(1),
-    volatility: flat(1),
-    matrix,
-    starts: Int32Array.from({ length: count }, (_, w) => w),
-    shift: Float32Array.from({ length: count * F }, () => 0.1 * random.normal()),
-    gain: Float32Array.from({ length: count * F }, () => 1 + 0.1 * random.normal()),
-    scaleStride: F,
-  };
-  const indices = Int32Array.from({ length: count }, (_, w) => w);
-  return { windows, targets, training: indices.subarray(0, 200), validation: indices.subarray(200) };
-}
-
-const data = sample();
-const baseRun = (kernel: Kernel): TrainingRun => ({
-  kernel,
-  shape,
-  shards: shardInMemory(data),
-  validation: {
-    windows: selectWindows(data.windows, data.validation),
-    targets: Float32Array.from(data.validation, (window) => data.targets[window]),
-  },
-  settings,
-  seed: 5,
-  fingerprint: 'this run',
-  checkpointEveryMs: Number.POSITIVE_INFINITY,
-  progress: silentProgress,
-});
+import { baseRun, data, settings } from './support.ts';
 
 /** A progress that stops the run after so many steps. */
 function stopAfter(steps: number): { signal: AbortSignal; progress: Progress } {
@@ -139,9 +70,9 @@ describe('the training loop', () => {
   it('leaves a checkpoint of another run alone until its own is due', async () => {
     const checkpoint = new CheckpointFile(join(folder, 'c.safetensors'));
     await assert.rejects(runTraining({ ...baseRun(kernel), checkpoint, ...stopAfter(4) }), interrupted);
-    const result = await runTraining({ ...baseRun(kernel), checkpoint, fingerprint: 'another run' });
+    const result = await runTraining({ ...baseRun(kernel), checkpoint, identity: { run: 'another' } });
     assert.equal(result.sequences, 600);
-    assert.equal(checkpoint.read().fingerprint, 'another run');
+    assert.deepEqual(checkpoint.read().identity, { run: 'another' });
   });
 
   it('refuses a damaged checkpoint with its code, at any cut', async () => {

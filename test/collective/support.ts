@@ -1,0 +1,69 @@
+/** Starts the ranks of a test and collects what each answers. */
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import { failThread, joinThreads, soloCollective, threadsMemory } from '../../src/collective/index.ts';
+import { perform, type Scenario } from './scenarios.ts';
+
+export interface RankAnswer {
+  readonly found?: unknown;
+  readonly code?: string;
+  readonly what?: string;
+}
+
+/** Answers by rank; undefined for a rank that gave none. */
+export type RunRanks = (
+  size: number,
+  scenario: Scenario,
+  argument?: unknown,
+  timeoutMs?: number,
+) => Promise<(RankAnswer | undefined)[]>;
+
+export const runSolo: RunRanks = async (_size, scenario, argument) => [
+  (await perform(soloCollective(), scenario, argument)) as RankAnswer,
+];
+
+/** Rank 0 in this thread, the others in workers. */
+export const runThreads: RunRanks = async (size, scenario, argument, timeoutMs = 30_000) => {
+  const memory = threadsMemory(size, timeoutMs);
+  const ranks = Array.from({ length: size - 1 }, (_, i) => {
+    const rank = i + 1;
+    const worker = new Worker(new URL('rank-thread.ts', import.meta.url), {
+      workerData: { memory, rank, scenario, argument },
+    });
+    return new Promise<RankAnswer | undefined>((resolve) => {
+      worker.on('message', resolve);
+      worker.on('error', () => {
+        failThread(memory, rank);
+        resolve(undefined);
+      });
+    });
+  });
+  const first = perform(joinThreads(memory, 0), scenario, argument) as Promise<RankAnswer>;
+  return Promise.all([
+    first.catch(() => {
+      failThread(memory, 0);
+      return undefined;
+    }),
+    ...ranks,
+  ]);
+};
+
+const program = fileURLToPath(new URL('rank-process.ts', import.meta.url));
+
+export const MPIRUN = ['--allow-run-as-root', '--oversubscribe', '--bind-to', 'none'];
+
+export const runMpi: RunRanks = async (size, scenario, argument = null, timeoutMs = 30_000) => {
+  const args = [process.execPath, program, scenario, JSON.stringify(argument), String(timeoutMs)];
+  const child = spawn('mpirun', [...MPIRUN, '-n', String(size), ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let text = '';
+  child.stdout.setEncoding('utf8').on('data', (part) => (text += part));
+  child.stderr.resume();
+  await new Promise((resolve) => child.on('close', resolve));
+  const answers: (RankAnswer | undefined)[] = new Array(size).fill(undefined);
+  for (const [, line] of text.matchAll(/^ANSWER (.*)$/gm)) {
+    const [rank, answer] = JSON.parse(line) as [number, RankAnswer];
+    answers[rank] = answer;
+  }
+  return answers;
+};
