@@ -6,7 +6,7 @@ import { trainModel } from '../train/index.ts';
 import { type ComputeOptions, withCompute, withKernel } from './compute.ts';
 import { action, command, positiveNumber, type Register, wholeNumber } from './context.ts';
 import { type RangeOptions, type SymbolOptions, withRange, withSymbols } from './selection.ts';
-import { readBars } from './store-bars.ts';
+import { trainingBars } from './store-bars.ts';
 import { barcastVersion } from './version.ts';
 
 interface TrainCommand extends ComputeOptions, RangeOptions, SymbolOptions {
@@ -17,6 +17,7 @@ interface TrainCommand extends ComputeOptions, RangeOptions, SymbolOptions {
   readonly seed: number;
   readonly name?: string;
   readonly resume?: boolean;
+  readonly inPieces?: boolean;
 }
 
 const train = withSymbols(withRange(withCompute(command('train', 'train a model on the bars of the store'))))
@@ -32,15 +33,16 @@ const train = withSymbols(withRange(withCompute(command('train', 'train a model 
     new Option('--seed <n>', 'the same seed gives the same weights').argParser(wholeNumber(0, 2 ** 48)).default(1),
   )
   .addOption(new Option('--name <name>', 'name in the registry (default: the recipe)'))
+  .option('--in-pieces', 'train a piece of the range at a time, as it is done by itself where memory is too small')
   .option('--resume', 'insist on a checkpoint to go on from (one that fits is taken up anyway)');
 
 action<TrainCommand>(train, async (context, options) => {
   const recipe = recipeOf(options.recipe);
   const { epochs, batch, learningRate, seed, name = recipe.name, resume } = options;
-  const bars = await readBars(context.data, options);
+  const data = await trainingBars(context.data, options, recipe, options.inPieces === true);
   const answer = await withKernel(options, context, (kernel) =>
     trainModel({
-      bars,
+      ...data,
       recipe,
       kernel,
       registry: new Registry(context.models),
@@ -52,7 +54,7 @@ action<TrainCommand>(train, async (context, options) => {
       progress: context.progress,
       signal: context.takeSignal(),
     }),
-  );
+  ).finally(() => 'pieces' in data && data.pieces.reader.close());
   const { validation } = answer;
   const text = [
     `model ${answer.model}@${answer.version}: ${answer.epochs} epochs, ${answer.sequencesPerSecond.toLocaleString('en-US')} sequences/s on the ${answer.kernel} kernel`,

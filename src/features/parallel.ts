@@ -3,6 +3,7 @@
  * block, with the same bits. What is small, or not over shared memory, is done in place.
  */
 import type { MarketBars } from '../bars/index.ts';
+import { type Allocate, freshShared } from '../base/index.ts';
 import { doBlocks } from './blocks.ts';
 import type { FittedScaler, Recipe, WindowOptions, WindowSet } from './recipe.ts';
 import { RECIPE_NAMES, recipeOf } from './recipes.ts';
@@ -23,7 +24,7 @@ const LEAST_ITEMS = 100_000;
 const BLOCKS = 64;
 const WINDOWS_A_BLOCK = 32 * 1024;
 
-const share = (bytes: number) => new SharedArrayBuffer(bytes);
+const share = freshShared;
 const isShared = (array: { readonly buffer: ArrayBufferLike }) => array.buffer instanceof SharedArrayBuffer;
 /** Worker threads know a recipe by its name. */
 const isNamed = (recipe: Recipe) => RECIPE_NAMES.includes(recipe.name) && recipeOf(recipe.name) === recipe;
@@ -31,6 +32,8 @@ const isNamed = (recipe: Recipe) => RECIPE_NAMES.includes(recipe.name) && recipe
 export interface ThreadOptions {
   /** Leaves the calling thread free for other work meanwhile. */
   readonly apart?: boolean;
+  /** Memory for what is made; fresh shared memory by default. */
+  readonly allocate?: Allocate;
 }
 
 /** `buildWindows` on all cores when the bars are many and over shared memory, as the store reads them. */
@@ -38,14 +41,14 @@ export async function buildWindowsOnThreads(
   bars: MarketBars,
   recipe: Recipe,
   options: WindowOptions,
-  { apart = false }: ThreadOptions = {},
+  { apart = false, allocate = freshShared }: ThreadOptions = {},
 ): Promise<WindowSet> {
   if (bars.minute.length < LEAST_ITEMS || !isShared(bars.minute) || !isNamed(recipe))
     return buildWindows(bars, recipe, options);
   const shared = { ...bars, symbols: [], offsets: copyShared(bars.offsets) };
   const found = await findRunsOnThreads(shared, recipe, options, apart);
   const { runs, firstWindow } = cutRuns(bars, recipe, options, found);
-  const arrays = windowArrays(found, recipe, share);
+  const arrays = windowArrays(found, recipe, allocate);
   const counts = new Int32Array(share(4 * firstWindow.length));
   const runFields = found.fields;
   const task = {
@@ -162,7 +165,7 @@ export async function scaleOnThreads(
   windows: WindowSet,
   recipe: Recipe,
   scaler: FittedScaler,
-  { apart = false }: ThreadOptions = {},
+  { apart = false, allocate = freshShared }: ThreadOptions = {},
 ): Promise<ScaledWindows> {
   const N = windows.starts.length;
   if (N < LEAST_ITEMS || !isShared(windows.starts) || !isNamed(recipe)) {
@@ -171,9 +174,9 @@ export async function scaleOnThreads(
   }
   const sample = recipe.scale(rangeOfWindows(windows, 0, 1), scaler);
   const stride = sample.scaleStride;
-  const targets = new Float32Array(share(4 * N));
-  const shift = new Float32Array(share(4 * N * stride));
-  const gain = new Float32Array(share(4 * N * stride));
+  const targets = new Float32Array(allocate(4 * N), 0, N);
+  const shift = new Float32Array(allocate(4 * N * stride), 0, N * stride);
+  const gain = new Float32Array(allocate(4 * N * stride), 0, N * stride);
   const task = {
     kind: 'scale',
     recipe: recipe.name,

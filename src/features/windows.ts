@@ -6,7 +6,7 @@
  */
 
 import { type MarketBars, sessionAt } from '../bars/index.ts';
-import { BarcastError, type EpochMinute } from '../base/index.ts';
+import { type Allocate, BarcastError, type EpochMinute } from '../base/index.ts';
 import type { BuildWindows, Recipe, RowRuns, WindowOptions, WindowSet } from './recipe.ts';
 import { isUsable, logReturnOf, sharesOf } from './rows.ts';
 import { windowVolatility } from './volatility.ts';
@@ -52,19 +52,16 @@ export interface WindowArrays {
 }
 
 /** Arrays with room for all that the runs hold. */
-export function windowArrays(
-  { rows, windowsAtMost: N }: Runs,
-  recipe: Recipe,
-  allocate: (bytes: number) => ArrayBufferLike,
-): WindowArrays {
+export function windowArrays({ rows, windowsAtMost: N }: Runs, recipe: Recipe, allocate: Allocate): WindowArrays {
+  const F = recipe.features.length;
   return {
-    matrix: new Float32Array(allocate(4 * rows * recipe.features.length)),
-    starts: new Int32Array(allocate(4 * N)),
-    symbol: new Int32Array(allocate(4 * N)),
-    asOf: new Int32Array(allocate(4 * N)),
-    lastClose: new Float64Array(allocate(8 * N)),
-    targetClose: new Float64Array(allocate(8 * N)),
-    volatility: new Float64Array(allocate(8 * N)),
+    matrix: new Float32Array(allocate(4 * rows * F), 0, rows * F),
+    starts: new Int32Array(allocate(4 * N), 0, N),
+    symbol: new Int32Array(allocate(4 * N), 0, N),
+    asOf: new Int32Array(allocate(4 * N), 0, N),
+    lastClose: new Float64Array(allocate(8 * N), 0, N),
+    targetClose: new Float64Array(allocate(8 * N), 0, N),
+    volatility: new Float64Array(allocate(8 * N), 0, N),
   };
 }
 

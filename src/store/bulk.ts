@@ -1,8 +1,8 @@
 /**
  * Filling an empty store with columns that need no judgement: generated markets, and copies of another store.
  *
- * What is asked of them is checked and not repaired: symbols in ascending order over all parts, minutes rising within a
- * symbol. Bars from the outside go through a transaction, which judges every row.
+ * What is asked of them is checked and not repaired: within a part ascending symbols and within a symbol rising minutes;
+ * every part comes after the one before, in its symbols or in its minutes. Bars from the outside go through a transaction, which judges every row.
  */
 import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -39,9 +39,9 @@ export async function fillStore(
     if (manifest.bars.length > 0) throw refused(`the store ${directory} holds bars already`);
     removeOrphans(path, manifest);
     const bars: Segment[] = [];
-    let last = '';
+    let before = { symbol: '', minute: Number.NEGATIVE_INFINITY };
     for await (const part of parts) {
-      last = checkOrder(part, last);
+      before = checkOrder(part, before);
       if (part.minute.length > 0) bars.push(await writePart(connection, path, part, bars.length + 1));
     }
     writeManifest(path, { ...manifest, generation: Math.max(manifest.generation, bars.length) + 1, bars });
@@ -54,15 +54,25 @@ export async function fillStore(
   }
 }
 
-function checkOrder({ symbols, offsets, minute }: MarketBars, last: string): string {
-  for (const [s, symbol] of symbols.entries()) {
-    if (symbol <= last) throw refused(`${symbol} comes after ${last}`);
-    last = symbol;
-    for (let row = offsets[s] + 1; row < offsets[s + 1]; row++) {
-      if (minute[row] <= minute[row - 1]) throw refused(`the minutes of ${symbol} do not rise`);
+interface End {
+  readonly symbol: string;
+  readonly minute: number;
+}
+
+function checkOrder({ symbols, offsets, minute }: MarketBars, before: End): End {
+  if (minute.length === 0) return before;
+  let first = minute[0];
+  let last = minute[0];
+  for (let s = 0; s < symbols.length; s++) {
+    if (s > 0 && symbols[s] <= symbols[s - 1]) throw refused(`${symbols[s]} comes after ${symbols[s - 1]}`);
+    for (let row = offsets[s]; row < offsets[s + 1]; row++) {
+      if (row > offsets[s] && minute[row] <= minute[row - 1]) throw refused(`the minutes of ${symbols[s]} do not rise`);
+      if (minute[row] < first) first = minute[row];
+      if (minute[row] > last) last = minute[row];
     }
   }
-  return last;
+  if (symbols[0] <= before.symbol && first <= before.minute) throw refused('a part overlaps the one before');
+  return { symbol: symbols.at(-1)!, minute: last };
 }
 
 async function writePart(

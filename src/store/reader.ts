@@ -4,7 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DuckDBConnection, DuckDBDataChunk, DuckDBInstance } from '@duckdb/node-api';
 import type { FlawKind, MarketBars } from '../bars/index.ts';
-import { BarcastError, type DayString, type EpochMinute, type EpochMs } from '../base/index.ts';
+import {
+  type Allocate,
+  BarcastError,
+  type DayString,
+  type EpochMinute,
+  type EpochMs,
+  freshShared,
+} from '../base/index.ts';
 import { openDatabase, quoted, selectNumbers, selectRows, storeError } from './database.ts';
 import { corrupt, type Manifest, readManifest, relation, type Segment, segmentPath, TABLE_NAMES } from './manifest.ts';
 import { digestOf } from './segments.ts';
@@ -41,8 +48,8 @@ export class StoreReader implements BarReader {
     this.manifest = manifest;
   }
 
-  read(query: ReadQuery = {}): Promise<MarketBars> {
-    return this.attempt((connection) => readBars(connection, this.directory, this.manifest, query));
+  read(query: ReadQuery = {}, allocate: Allocate = freshShared): Promise<MarketBars> {
+    return this.attempt((connection) => readBars(connection, this.directory, this.manifest, query, allocate));
   }
 
   symbols(): Promise<string[]> {
@@ -51,6 +58,25 @@ export class StoreReader implements BarReader {
       const rows = await selectRows(connection, `select distinct symbol from ${bars} order by symbol`);
       return rows.map((row) => row.symbol as string);
     });
+  }
+
+  rowsByDay(query: ReadQuery = {}): Promise<{ utcDay: number; rows: number }[]> {
+    return this.attempt(async (connection) => {
+      const bars = selectionOf(this.directory, this.manifest, query);
+      if (bars === undefined) return [];
+      const rows = await selectRows(
+        connection,
+        `select minute // 1440 as utcDay, count(*)::INTEGER as rows from ${bars} group by utcDay order by utcDay`,
+      );
+      return rows as unknown as { utcDay: number; rows: number }[];
+    });
+  }
+
+  fingerprint(): string {
+    return this.manifest.bars
+      .map(({ sha256 }) => sha256)
+      .sort()
+      .join(' ');
   }
 
   summary(): Promise<StoreSummary> {
@@ -162,6 +188,23 @@ export function findDamage(directory: string, manifest: Manifest): string | unde
   return undefined;
 }
 
+/** The rows that a query is about, as SQL to select from; undefined where there can be none. */
+function selectionOf(directory: string, manifest: Manifest, { symbols, from, to }: ReadQuery): string | undefined {
+  const conditions = ['true'];
+  if (symbols !== undefined)
+    conditions.push(symbols.length === 0 ? 'false' : `symbol in (${symbols.map(quoted).join(', ')})`);
+  if (from !== undefined) conditions.push(`minute >= ${from}`);
+  if (to !== undefined) conditions.push(`minute < ${to}`);
+  const segments = manifest.bars.filter(
+    (segment) =>
+      (from === undefined || segment.minutes![1] >= from) &&
+      (to === undefined || segment.minutes![0] < to) &&
+      (symbols === undefined || symbols.some((s) => s >= segment.symbols![0] && s <= segment.symbols![1])),
+  );
+  if (segments.length === 0) return undefined;
+  return `${relation(directory, 'bars', segments)} where ${conditions.join(' and ')}`;
+}
+
 /** Rows of one symbol in one segment: they stand together there, in order of time. */
 interface Piece {
   readonly symbol: string;
@@ -178,29 +221,18 @@ async function readBars(
   connection: DuckDBConnection,
   directory: string,
   manifest: Manifest,
-  { symbols, from, to }: ReadQuery,
+  query: ReadQuery,
+  allocate: Allocate,
 ): Promise<MarketBars> {
-  const conditions = ['true'];
-  if (symbols !== undefined)
-    conditions.push(symbols.length === 0 ? 'false' : `symbol in (${symbols.map(quoted).join(', ')})`);
-  if (from !== undefined) conditions.push(`minute >= ${from}`);
-  if (to !== undefined) conditions.push(`minute < ${to}`);
-  const segments = manifest.bars.filter(
-    (segment) =>
-      (from === undefined || segment.minutes![1] >= from) &&
-      (to === undefined || segment.minutes![0] < to) &&
-      (symbols === undefined || symbols.some((s) => s >= segment.symbols![0] && s <= segment.symbols![1])),
-  );
-  const where = `where ${conditions.join(' and ')}`;
-  if (segments.length === 0) return { symbols: [], offsets: Int32Array.of(0), ...sharedColumns(0) };
-  const bars = `${relation(directory, 'bars', segments)} ${where}`;
+  const bars = selectionOf(directory, manifest, query);
+  if (bars === undefined) return { symbols: [], offsets: Int32Array.of(0), ...columnsIn(allocate, 0) };
   const pieces = (await selectRows(
     connection,
     `select symbol, count(*)::INTEGER as rows, min(minute) as first, max(minute) as last
      from ${bars} group by file_index, symbol order by file_index, symbol`,
   )) as unknown as Piece[];
   const plan = layOut(pieces);
-  const columns = sharedColumns(plan.offsets.at(-1)!);
+  const columns = columnsIn(allocate, plan.offsets.at(-1)!);
   await fillPieces(connection, `select minute, open, high, low, close, volume from ${bars}`, pieces, plan.starts, [
     columns.minute,
     columns.open,
@@ -243,11 +275,11 @@ function layOut(pieces: readonly Piece[]): Layout {
 
 type Columns = Pick<MarketBars, 'minute' | 'open' | 'high' | 'low' | 'close' | 'volume'>;
 
-/** Over shared memory, so that worker threads make windows of them without a copy. */
-function sharedColumns(rows: number): Columns {
-  const numbers = () => new Float64Array(new SharedArrayBuffer(8 * rows));
+/** Over shared memory, worker threads make windows of them without a copy. */
+function columnsIn(allocate: Allocate, rows: number): Columns {
+  const numbers = () => new Float64Array(allocate(8 * rows), 0, rows);
   return {
-    minute: new Int32Array(new SharedArrayBuffer(4 * rows)),
+    minute: new Int32Array(allocate(4 * rows), 0, rows),
     open: numbers(),
     high: numbers(),
     low: numbers(),

@@ -7,6 +7,7 @@ export * from './parallel-step.ts';
 export * from './sampler.ts';
 export * from './schedule.ts';
 export * from './shards.ts';
+export { bytesInMemory, cutDays, type PieceReader, prepareFromStore, type StorePieces } from './store-shards.ts';
 export { trainOnThreads } from './thread-ranks.ts';
 export * from './train-model.ts';
 export * from './weights-bits.ts';
