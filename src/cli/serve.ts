@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { Option } from 'commander';
 import { BarcastError } from '../base/index.ts';
 import type { Model } from '../model/index.ts';
-import { type LiveSource, simulatedSource, yahooSource } from '../sources/index.ts';
+import { alpacaSource, type LiveSource, simulatedSource, yahooSource, yahooStreamSource } from '../sources/index.ts';
 import { type BarReader, openReader } from '../store/index.ts';
 import { replaySource } from '../stream/index.ts';
 import { type ComputeOptions, withCompute, withModel } from './compute.ts';
@@ -21,7 +21,7 @@ import { checkSymbols } from './store-bars.ts';
 
 interface ServeCommand extends ComputeOptions, RangeOptions, SymbolOptions {
   readonly model: string;
-  readonly source: 'yahoo' | 'replay' | 'simulated' | 'bus';
+  readonly source: 'yahoo' | 'yahoo-stream' | 'alpaca' | 'alpaca-trades' | 'replay' | 'simulated' | 'bus';
   readonly bus: string;
   readonly speed?: number;
   readonly yahooUrl?: string;
@@ -34,7 +34,7 @@ const serve = withSymbols(withRange(withCompute(command('serve', 'live forecasts
   .addOption(new Option('--model <model>', 'NAME, NAME@VERSION or a folder').makeOptionMandatory())
   .addOption(
     new Option('--source <source>', 'where the bars come from')
-      .choices(['yahoo', 'replay', 'simulated', 'bus'])
+      .choices(['yahoo', 'yahoo-stream', 'alpaca', 'alpaca-trades', 'replay', 'simulated', 'bus'])
       .default('yahoo'),
   )
   .addOption(new Option('--bus <bus>', 'memory; nats://… is for a later version').default('memory'))
@@ -93,6 +93,13 @@ async function openSource(
     case 'yahoo': {
       const source = yahooSource({ url });
       await source.sync();
+      return { source, symbols: asked ?? trained, warm: true, close: nothing };
+    }
+    case 'yahoo-stream':
+      return { source: yahooStreamSource({ url }), symbols: asked ?? trained, warm: true, close: nothing };
+    case 'alpaca':
+    case 'alpaca-trades': {
+      const source = alpacaSource({ take: options.source === 'alpaca' ? 'bars' : 'trades' });
       return { source, symbols: asked ?? trained, warm: true, close: nothing };
     }
     default:

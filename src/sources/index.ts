@@ -3,5 +3,6 @@
 export { type HistoryAnswer, type IngestAnswer, ingestFiles, ingestHistory } from './ingest.ts';
 export * from './simulated/index.ts';
 export * from './source.ts';
+export * from './streams/index.ts';
 export * from './trades/index.ts';
 export * from './yahoo/index.ts';
