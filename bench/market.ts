@@ -30,9 +30,10 @@ export function* generatedMarket(options: {
   const symbols = generatedSymbols(options.symbols);
   // A state of the generator and a price for each symbol, carried from part to part.
   const states = Int32Array.from(symbols, (_, s) => Math.imul(seed * 7919 + s + 1, 0x9e3779b1) | 1);
-  const cents = Float64Array.from(symbols, (_, s) => 2000 + 37 * ((s * 61) % 997));
+  const begin = Float64Array.from(symbols, (_, s) => 2000 + 37 * ((s * 61) % 997));
+  const cents = begin.slice();
   for (let first = 0; first < sessions.length; first += sessionsAPart) {
-    yield part(symbols, sessions.slice(first, first + sessionsAPart), states, cents);
+    yield part(symbols, sessions.slice(first, first + sessionsAPart), states, begin, cents);
   }
 }
 
@@ -40,6 +41,7 @@ function part(
   symbols: readonly string[],
   sessions: readonly Session[],
   states: Int32Array,
+  begin: Float64Array,
   cents: Float64Array,
 ): MarketBars {
   const most = symbols.length * sessions.reduce((sum, { open, close }) => sum + close - open, 0);
@@ -51,7 +53,7 @@ function part(
   for (let s = 0; s < symbols.length; s++) {
     let state = states[s];
     let price = cents[s];
-    const step = price * 0.0006;
+    const step = begin[s] * 0.0006;
     for (const session of sessions) {
       for (let now: number = session.open; now < session.close; now++) {
         // Xorshift (Marsaglia 2003); its bits serve for several choices.

@@ -1,7 +1,9 @@
 /** `barcast bench`: this machine's figures. Each checks the answer before it times it. */
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { benchData } from '../../bench/data.ts';
 import { benchInfer } from '../../bench/infer.ts';
 import { askPeers, peerFigures } from '../../bench/peer.ts';
+import type { Timing } from '../../bench/timing.ts';
 import { benchTrain } from '../../bench/train.ts';
 import { type Kernel, measureFmaPeak } from '../kernel/index.ts';
 import { type ComputeOptions, withCompute, withKernel } from './compute.ts';
@@ -87,8 +89,37 @@ action<BenchCommand & { symbols: number }>(infer, (context, options) =>
   }),
 );
 
+const data = command('data', 'files, store, windows and trades: rows a second')
+  .argument('[files...]', 'bar files or folders to bring in (default: generated ones)')
+  .addOption(
+    new Option('--symbols <n>', 'symbols of the generated market').argParser(wholeNumber(3, 10_000)).default(500),
+  )
+  .addOption(new Option('--sessions <n>', 'its days').argParser(wholeNumber(1, 400)).default(20))
+  .addOption(new Option('--seconds <x>', 'time to take for each figure').argParser(positiveNumber).default(3));
+
+action<{ symbols: number; sessions: number; seconds: number }>(data, async (context, options, files) => {
+  const ours = await benchData({ ...options, files, progress: context.progress });
+  const millions = (value: number) => `${(value / 1e6).toFixed(2)} million`;
+  const spread = ({ median, p10, p90, runs }: Timing) =>
+    `median ${median.toFixed(0)} ms (p10 ${p10.toFixed(0)}, p90 ${p90.toFixed(0)}, ${runs} runs)`;
+  const { ingest, read, windows, ready, trades, ndjson } = ours;
+  const text = [
+    `data of ${ours.symbols} symbols x ${ours.sessions} sessions; ${ours.machine}, Node ${ours.node}, ${ours.date}`,
+    `files to store: ${millions(ingest.rowsPerSecond)} rows/s, ${ingest.rows.toLocaleString('en-US')} rows, ${spread(ingest.timing)}`,
+    `store to memory: ${millions(read.rowsPerSecond)} rows/s, ${read.rows.toLocaleString('en-US')} rows, ${spread(read.timing)}`,
+    ...windows.map(
+      (of) =>
+        `rows to windows: ${millions(of.windowsPerSecond)} windows/s of ${of.recipe}, ${of.features} features, in used memory ${millions(of.inUsedMemoryPerSecond)}, ${spread(of.timing)}`,
+    ),
+    `store to what is trained on: ${ready.windows.toLocaleString('en-US')} windows, ${spread(ready.timing)}; fitting the recipe before it ${ready.fitSeconds.toFixed(2)} s`,
+    `trades to bars: ${millions(trades.tradesPerSecond)} trades/s, with corrections ${millions(trades.withCorrectionsPerSecond)}, ${spread(trades.timing)}`,
+    `NDJSON to bars: ${millions(ndjson.tradesPerSecond)} trades/s, ${spread(ndjson.timing)}`,
+  ].join('\n');
+  return { json: ours, text };
+});
+
 export const registerBench: Register = (program) => {
   const bench = new Command('bench').description("this machine's figures");
-  for (const child of [train, infer]) bench.addCommand(child);
+  for (const child of [data, train, infer]) bench.addCommand(child);
   program.addCommand(bench);
 };
