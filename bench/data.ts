@@ -10,7 +10,7 @@ import { Arena, isoOfMinute, type Progress, silentProgress } from '../src/base/i
 import {
   buildWindowsOnThreads,
   chronologicalSplit,
-  fillMarket,
+  fillMarketOnThreads,
   RECIPE_NAMES,
   recipeOf,
   scaleOnThreads,
@@ -79,7 +79,7 @@ export async function benchData({ symbols, sessions, seconds, files, progress }:
       async () => {
         const bars = await reader.read();
         const unscaled = await buildWindowsOnThreads(bars, recipe, REQUIRED);
-        fillMarket(unscaled, recipe, scaler, bars);
+        await fillMarketOnThreads(unscaled, recipe, scaler, bars);
         await scaleOnThreads(unscaled, recipe, scaler);
         chronologicalSplit(unscaled, recipe.training.validationShare);
       },

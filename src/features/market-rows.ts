@@ -121,19 +121,35 @@ export function fillMarketRow(
  * @param bars those that the windows were built from: the market is made of the references among them
  */
 export function fillMarket(windows: WindowSet, recipe: Recipe, scaler: FittedScaler, bars: MarketBars): void {
+  const filler = marketFiller(windows, recipe, scaler, bars);
+  filler?.(0, windows.runs!.firstRow.length);
+}
+
+/**
+ * The same for some of the runs at a time, in any order and by any number of threads.
+ * @returns what fills the rows of the runs from one to another; undefined when there is nothing to do
+ */
+export function marketFiller(
+  windows: WindowSet,
+  recipe: Recipe,
+  scaler: FittedScaler,
+  bars: MarketBars,
+): ((from: number, to: number) => void) | undefined {
   const { market: columns, quiet, features, oneMinuteReturns } = recipe;
   const model = columns && marketOf(scaler);
   const { matrix, runs } = windows;
-  if (columns === undefined || model === undefined || runs === undefined) return;
+  if (columns === undefined || model === undefined || runs === undefined) return undefined;
   const tape = MarketTape.of(model, bars, quiet.longestRun);
   const F = features.length;
   const R = oneMinuteReturns.feature;
-  for (let i = 0; i < runs.firstRow.length; i++) {
-    const explainer = explainerOf(model, windows.symbols[runs.symbol[i]]);
-    const end = i + 1 < runs.firstRow.length ? runs.firstRow[i + 1] : matrix.length / F;
-    for (let row = runs.firstRow[i], minute = runs.firstMinute[i]; row < end; row++, minute++) {
-      const values = tape.at(minute);
-      fillMarketRow(matrix, row * F, columns, explainer.next(values, matrix[row * F + R]), values);
+  return (from, to) => {
+    for (let i = from; i < to; i++) {
+      const explainer = explainerOf(model, windows.symbols[runs.symbol[i]]);
+      const end = i + 1 < runs.firstRow.length ? runs.firstRow[i + 1] : matrix.length / F;
+      for (let row = runs.firstRow[i], minute = runs.firstMinute[i]; row < end; row++, minute++) {
+        const values = tape.at(minute);
+        fillMarketRow(matrix, row * F, columns, explainer.next(values, matrix[row * F + R]), values);
+      }
     }
-  }
+  };
 }

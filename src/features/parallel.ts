@@ -5,6 +5,7 @@
 import type { MarketBars } from '../bars/index.ts';
 import { type Allocate, freshShared } from '../base/index.ts';
 import { doBlocks } from './blocks.ts';
+import { fillMarket } from './market-rows.ts';
 import type { FittedScaler, Recipe, WindowOptions, WindowSet } from './recipe.ts';
 import { RECIPE_NAMES, recipeOf } from './recipes.ts';
 import { rangeOfWindows } from './split.ts';
@@ -151,6 +152,23 @@ function closeUp({ matrix: _, ...arrays }: WindowArrays, firstWindow: Int32Array
     end += counts[block];
   }
   return end;
+}
+
+/** `fillMarket` on all cores when the rows are many and over shared memory. */
+export async function fillMarketOnThreads(
+  windows: WindowSet,
+  recipe: Recipe,
+  scaler: FittedScaler,
+  bars: MarketBars,
+  { apart = false }: ThreadOptions = {},
+): Promise<void> {
+  const runs = windows.runs?.firstRow.length ?? 0;
+  if (recipe.market === undefined || runs === 0) return;
+  const shared = isShared(windows.matrix) && isShared(bars.minute) && isNamed(recipe);
+  if (!shared || windows.starts.length < LEAST_ITEMS) return fillMarket(windows, recipe, scaler, bars);
+  const runsABlock = Math.ceil(runs / BLOCKS);
+  const task = { kind: 'market', recipe: recipe.name, windows, scaler, bars, runsABlock } as const;
+  await doBlocks(task, Math.ceil(runs / runsABlock), apart);
 }
 
 /** A scaled window set and its targets. */

@@ -1,5 +1,6 @@
 /** What threads do block by block (see `blocks.ts`): finding runs, filling windows from them, scaling those. */
 import type { MarketBars } from '../bars/index.ts';
+import { marketFiller } from './market-rows.ts';
 import type { FittedScaler, RecipeName, WindowOptions, WindowSet } from './recipe.ts';
 import { recipeOf } from './recipes.ts';
 import { rangeOfWindows } from './split.ts';
@@ -50,10 +51,26 @@ export interface ScaleTask {
   readonly targets: Float32Array;
 }
 
-export type Task = FindTask | FillTask | ScaleTask;
+/** The market's columns of runs. Every array is over shared memory. */
+export interface MarketTask {
+  readonly kind: 'market';
+  readonly recipe: RecipeName;
+  readonly windows: WindowSet;
+  readonly scaler: FittedScaler;
+  readonly bars: MarketBars;
+  readonly runsABlock: number;
+}
+
+export type Task = FindTask | FillTask | MarketTask | ScaleTask;
 
 export const workOf = (task: Task): ((block: number) => void) =>
-  task.kind === 'find' ? findWork(task) : task.kind === 'fill' ? fillWork(task) : scaleWork(task);
+  task.kind === 'find'
+    ? findWork(task)
+    : task.kind === 'fill'
+      ? fillWork(task)
+      : task.kind === 'market'
+        ? marketWork(task)
+        : scaleWork(task);
 
 function findWork({ recipe: name, bars, options, symbols, fields, at, sizes }: FindTask): (block: number) => void {
   const recipe = recipeOf(name);
@@ -71,6 +88,12 @@ function fillWork(task: FillTask): (block: number) => void {
     const first = firstWindow[block];
     counts[block] = fillRuns(bars, recipe, options, runFields, runs[block], runs[block + 1], arrays, first) - first;
   };
+}
+
+function marketWork({ recipe: name, windows, scaler, bars, runsABlock }: MarketTask): (block: number) => void {
+  const fill = marketFiller(windows, recipeOf(name), scaler, bars);
+  const runs = windows.runs!.firstRow.length;
+  return (block) => fill?.(block * runsABlock, Math.min(runs, (block + 1) * runsABlock));
 }
 
 /** A recipe's own functions work on this many windows at a time: what they allocate stays in the cache. */

@@ -16,7 +16,7 @@ import { type Allocate, Arena, BarcastError, type EpochMinute, epochMinute, type
 import {
   buildWindowsOnThreads,
   type FittedScaler,
-  fillMarket,
+  fillMarketOnThreads,
   type Recipe,
   scaleOnThreads,
   type WindowSet,
@@ -223,7 +223,7 @@ class PieceLoader implements TrainingShards {
 
   async scaled(span: Span, apart = false): Promise<{ windows: WindowSet; targets: Float32Array }> {
     const { bars, windows } = await this.unscaled(span, apart);
-    fillMarket(windows, this.#recipe, this.scaler, bars);
+    await fillMarketOnThreads(windows, this.#recipe, this.scaler, bars, { apart });
     const { allocate } = this.#forWindows[0];
     return await scaleOnThreads(windows, this.#recipe, this.scaler, { apart, allocate });
   }

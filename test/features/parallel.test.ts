@@ -4,6 +4,7 @@ import type { MarketBars } from '../../src/bars/index.ts';
 import {
   buildWindows,
   buildWindowsOnThreads,
+  fillMarketOnThreads,
   recipeOf,
   scaleOnThreads,
   type WindowSet,
@@ -67,7 +68,8 @@ for (const name of ['returns', 'cs205'] as const) {
         const found = await buildWindowsOnThreads(shared(market), recipe, options, { apart });
         assert.ok(found.starts.buffer instanceof SharedArrayBuffer);
         assertSame(found, expected);
-        const scaler = recipe.fit(expected);
+        const scaler = recipe.fit(expected, market);
+        await fillMarketOnThreads(found, recipe, scaler, shared(market), { apart });
         const scaled = await scaleOnThreads(found, recipe, scaler, { apart });
         const wanted = recipe.scale(expected, scaler);
         assertSame(scaled.windows, wanted);
