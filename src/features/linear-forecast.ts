@@ -15,6 +15,7 @@ export interface LinearColumns {
   readonly range: number;
   readonly closePosition: number;
   readonly explained: number;
+  readonly peers: number;
 }
 
 const OWN_LAGS = 20;
@@ -26,7 +27,7 @@ const SPANS = [2, 3, 5, 10, 20, 30, 59];
 /** Longest look-back, rows. */
 const LOOK_BACK = 59;
 
-export const LINEAR_INPUTS = OWN_LAGS + BOUNCE_LAGS + EXPLAINED_LAGS + LIMITED_LAGS + 2 * SPANS.length;
+export const LINEAR_INPUTS = OWN_LAGS + BOUNCE_LAGS + EXPLAINED_LAGS + LIMITED_LAGS + 4 * SPANS.length;
 
 /** A forecast is limited to this many volatilities. */
 const FORECAST_LIMIT = 3;
@@ -49,7 +50,7 @@ export function linearInputs(
   minuteVolatility: number,
   out: Float64Array,
 ): void {
-  const { logReturn, range, closePosition, explained } = columns;
+  const { logReturn, range, closePosition, explained, peers } = columns;
   const unit = 1 / minuteVolatility;
   const end = last * stride;
   let i = 0;
@@ -59,19 +60,28 @@ export function linearInputs(
   }
   for (let k = 0; k < EXPLAINED_LAGS; k++) out[i++] = matrix[end - k * stride + explained] * unit;
   for (let k = 0; k < LIMITED_LAGS; k++) out[i++] = limited(out[k]);
-  // Going back, `fall` is how far the residual path has risen from a minute to the last one.
-  let fall = 0;
-  let sum = 0;
+  // Going back, a rise is that of a residual path from a minute to the last one: what the market leaves over, and what
+  // the peers leave over of that.
+  const n = SPANS.length;
+  let ofMarket = 0;
+  let ofPeers = 0;
+  let marketSum = 0;
+  let peersSum = 0;
   let span = 0;
   for (let k = 1; k <= LOOK_BACK; k++) {
     const at = end - (k - 1) * stride;
     if (k === SPANS[span]) {
-      out[i + span] = (sum / k) * unit;
-      out[i + SPANS.length + span] = limited(out[i + span]);
+      out[i + span] = (marketSum / k) * unit;
+      out[i + n + span] = limited(out[i + span]);
+      out[i + 2 * n + span] = (peersSum / k) * unit;
+      out[i + 3 * n + span] = limited(out[i + 2 * n + span]);
       span++;
     }
-    fall += matrix[at + logReturn] - matrix[at + explained];
-    sum += fall;
+    const residual = matrix[at + logReturn] - matrix[at + explained];
+    ofMarket += residual;
+    ofPeers += residual - matrix[at + peers];
+    marketSum += ofMarket;
+    peersSum += ofPeers;
   }
 }
 

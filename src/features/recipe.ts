@@ -68,6 +68,8 @@ export interface RowRuns {
 export interface MarketColumns {
   /** The log return that the market's factors explain. */
   readonly explained: number;
+  /** The log return that the nearest peers add to it. */
+  readonly peers: number;
   /** How far the market moved in the minute, in its own deviations. */
   readonly turbulence: number;
 }

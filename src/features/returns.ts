@@ -12,7 +12,7 @@ import { LINEAR_INPUTS, LinearFit, linearForecast, linearInputs } from './linear
 import { decodeFloats, encodeFloats, fitMarket } from './market-model.ts';
 import { fillMarket } from './market-rows.ts';
 import type { DecodedOutputs, FittedScaler, Recipe, WindowSet } from './recipe.ts';
-import { logReturnOf, logVolumeOf, type RowFormula } from './rows.ts';
+import { logReturnOf, logVolumeOf, type RowFormula, SESSION_MINUTES } from './rows.ts';
 import { tickOf } from './volatility.ts';
 
 const WINDOW_LENGTH = 60;
@@ -25,6 +25,7 @@ const FEATURES = [
   'quiet',
   'clock',
   'explained',
+  'peers',
   'turbulence',
   'linear',
   'volatility',
@@ -33,9 +34,9 @@ const FEATURES = [
 ];
 const F = FEATURES.length;
 const [RETURN, VOLUME, RANGE, CLOSE_POSITION, QUIET, CLOCK] = [0, 1, 2, 3, 4, 5];
-const [EXPLAINED, TURBULENCE, LINEAR, VOLATILITY, TICK, LIQUIDITY] = [6, 7, 8, 9, 10, 11];
-const LINEAR_COLUMNS = { logReturn: RETURN, range: RANGE, closePosition: CLOSE_POSITION, explained: EXPLAINED };
-const MARKET_COLUMNS = { explained: EXPLAINED, turbulence: TURBULENCE };
+const [EXPLAINED, PEERS, TURBULENCE, LINEAR, VOLATILITY, TICK, LIQUIDITY] = [6, 7, 8, 9, 10, 11, 12];
+const LINEAR_COLUMNS = { logReturn: RETURN, range: RANGE, closePosition: CLOSE_POSITION, explained: EXPLAINED, peers: PEERS };
+const MARKET_COLUMNS = { explained: EXPLAINED, peers: PEERS, turbulence: TURBULENCE };
 
 /** Training targets beyond this many volatilities are clipped to it. */
 export const TARGET_LIMIT = 6;
@@ -45,9 +46,6 @@ const VOLUME_DEVIATION_FLOOR = 0.1;
 
 /** The range is divided by its own root mean square over this, where that exceeds the volatility of the returns. */
 const RANGE_TO_RETURN = 4;
-
-/** Minutes of an ordinary session. */
-const SESSION_MINUTES = 390;
 
 /** The linear forecast as an input of the network is this many times itself; a power of two, so nothing is lost. */
 const LINEAR_GAIN = 4;
@@ -84,6 +82,7 @@ const row: RowFormula = {
 function ofMinute(matrix: Float32Array, at: number, minutesSinceOpen: number): void {
   matrix[at + CLOCK] = (2 * minutesSinceOpen) / SESSION_MINUTES - 1;
   matrix[at + EXPLAINED] = 0;
+  matrix[at + PEERS] = 0;
   matrix[at + TURBULENCE] = 0;
   matrix[at + LINEAR] = 1;
   matrix[at + VOLATILITY] = 1;
@@ -156,7 +155,7 @@ function scale(windows: WindowSet, scaler: FittedScaler): WindowSet {
     const minuteVolatility = volatility[w] / ROOT_HORIZON;
     const rangeScale = Math.sqrt(rangeSquares / T) / RANGE_TO_RETURN;
     const at = w * F;
-    gain[at + RETURN] = gain[at + EXPLAINED] = 1 / minuteVolatility;
+    gain[at + RETURN] = gain[at + EXPLAINED] = gain[at + PEERS] = 1 / minuteVolatility;
     shift[at + VOLUME] = mean;
     gain[at + VOLUME] = 1 / Math.max(deviation, VOLUME_DEVIATION_FLOOR);
     gain[at + RANGE] = 1 / Math.max(rangeScale, minuteVolatility);

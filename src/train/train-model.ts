@@ -26,6 +26,7 @@ import { calibrate, validationScore } from './calibrate.ts';
 import { CheckpointFile } from './checkpoint.ts';
 import { runTraining, type TrainingResult } from './loop.ts';
 import { shardInMemory } from './shards.ts';
+import { forEachOutput } from './tune-trial.ts';
 
 export interface TrainOptions {
   readonly bars: MarketBars;
@@ -139,12 +140,6 @@ export async function trainModel(options: TrainOptions): Promise<TrainAnswer> {
     weightsHash: description.weightsHash,
     seconds: (performance.now() - startedAt) / 1000,
   };
-}
-
-/** `[N, O]`: each target once for every output. */
-function forEachOutput(targets: Float32Array, outputs: number): Float32Array {
-  if (outputs === 1) return targets;
-  return Float32Array.from({ length: targets.length * outputs }, (_, i) => targets[Math.floor(i / outputs)]);
 }
 
 function settingsOf(recipe: Recipe, overrides: TrainOptions['overrides'] = {}): TrainingDefaults {
