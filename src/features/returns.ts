@@ -8,7 +8,7 @@
  * each is divided by a root mean square that contains it.
  */
 import type { MarketBars } from '../bars/index.ts';
-import { LINEAR_INPUTS, LinearFit, linearForecast, linearInputs } from './linear-forecast.ts';
+import { LINEAR_DEVIATIONS, LINEAR_INPUTS, LinearFit, linearForecast, linearInputs } from './linear-forecast.ts';
 import { decodeFloats, encodeFloats, fitMarket } from './market-model.ts';
 import { fillMarket } from './market-rows.ts';
 import type { DecodedOutputs, FittedScaler, Recipe, WindowSet } from './recipe.ts';
@@ -31,11 +31,14 @@ const FEATURES = [
   'volatility',
   'tick',
   'liquidity',
+  ...LINEAR_DEVIATIONS.map(({ name }) => name),
 ];
 const F = FEATURES.length;
 const [RETURN, VOLUME, RANGE, CLOSE_POSITION, QUIET, CLOCK] = [0, 1, 2, 3, 4, 5];
 const [EXPLAINED, PEERS, TURBULENCE, LINEAR, VOLATILITY, TICK, LIQUIDITY] = [6, 7, 8, 9, 10, 11, 12];
-const LINEAR_COLUMNS = { logReturn: RETURN, range: RANGE, closePosition: CLOSE_POSITION, explained: EXPLAINED, peers: PEERS };
+/** The first of the deviations. */
+const DEVIATION = 13;
+const LINEAR_COLUMNS = { logReturn: RETURN, volume: VOLUME, range: RANGE, closePosition: CLOSE_POSITION, explained: EXPLAINED, peers: PEERS };
 const MARKET_COLUMNS = { explained: EXPLAINED, peers: PEERS, turbulence: TURBULENCE };
 
 /** Training targets beyond this many volatilities are clipped to it. */
@@ -88,6 +91,7 @@ function ofMinute(matrix: Float32Array, at: number, minutesSinceOpen: number): v
   matrix[at + VOLATILITY] = 1;
   matrix[at + TICK] = 1;
   matrix[at + LIQUIDITY] = 1;
+  for (let f = DEVIATION; f < F; f++) matrix[at + f] = 1;
 }
 
 /** The market of the training bars and the weights of the linear forecast. */
@@ -101,10 +105,15 @@ function fit(training: WindowSet, bars?: MarketBars): FittedScaler {
   const sums = new LinearFit();
   const inputs = new Float64Array(LINEAR_INPUTS);
   const wanted = scaledReturns(training);
+  const { shift, gain } = scale(training, {});
   for (let w = 0; w < N; w++) {
     if (Number.isNaN(wanted[w])) continue;
-    const minuteVolatility = volatility[w] / ROOT_HORIZON;
-    linearInputs(matrix, starts[w] + WINDOW_LENGTH - 1, F, LINEAR_COLUMNS, minuteVolatility, inputs);
+    const scales = {
+      minuteVolatility: volatility[w] / ROOT_HORIZON,
+      volumeMean: shift[w * F + VOLUME],
+      volumeGain: gain[w * F + VOLUME],
+    };
+    linearInputs(matrix, starts[w] + WINDOW_LENGTH - 1, F, LINEAR_COLUMNS, scales, inputs);
     sums.add(inputs, wanted[w]);
   }
   return { ...market, linear: encodeFloats(sums.weights()) };
@@ -161,8 +170,13 @@ function scale(windows: WindowSet, scaler: FittedScaler): WindowSet {
     gain[at + RANGE] = 1 / Math.max(rangeScale, minuteVolatility);
     gain[at + CLOSE_POSITION] = gain[at + QUIET] = gain[at + CLOCK] = gain[at + TURBULENCE] = 1;
     if (linear) {
-      linearInputs(matrix, start + T - 1, F, LINEAR_COLUMNS, minuteVolatility, inputs);
+      // In float32, as the fit has them.
+      const scales = { minuteVolatility, volumeMean: shift[at + VOLUME], volumeGain: gain[at + VOLUME] };
+      linearInputs(matrix, start + T - 1, F, LINEAR_COLUMNS, scales, inputs);
       gain[at + LINEAR] = LINEAR_GAIN * linearForecast(linear, inputs);
+      LINEAR_DEVIATIONS.forEach(({ input }, i) => {
+        gain[at + DEVIATION + i] = inputs[input];
+      });
     }
     const price = lastClose[w];
     gain[at + VOLATILITY] = Math.log(minuteVolatility / 1e-4) / 2 - 0.75;
