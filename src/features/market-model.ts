@@ -191,4 +191,3 @@ function factorSeries(returns: readonly Float64Array[], weights: Float32Array, f
     return row;
   });
 }
-

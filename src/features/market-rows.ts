@@ -131,6 +131,7 @@ export function fillMarketRow(
   matrix[at + columns.explained] = explainer.next(market, logReturn);
   matrix[at + columns.peers] = explainer.peers(market);
   matrix[at + columns.turbulence] = Math.sqrt(market.turbulence);
+  matrix[at + columns.strain] = market.strain;
 }
 
 /**

@@ -31,7 +31,18 @@ export interface MarketMinute {
   readonly residuals: Float64Array;
   /** The mean over the references of |return| in their own deviations. */
   readonly turbulence: number;
+  /** Share of the references whose last five minutes went beyond what their hour before led to expect; NaN unknown. */
+  readonly surprise: number;
+  /** Mean surprise of the last half hour: how far intervals have failed the market of late; 0 while unknown. */
+  readonly strain: number;
 }
+
+/** A move over the horizon beyond this many of the volatilities before it is a surprise. */
+const SURPRISE_LIMIT = 1.2;
+const SURPRISE_HORIZON = 5;
+const SURPRISE_WINDOW = 60;
+const LEAST_SURPRISE_WINDOW = 20;
+const STRAIN_MINUTES = 30;
 
 export class MarketTape {
   readonly #model: MarketModel;
@@ -49,6 +60,8 @@ export class MarketTape {
       factors: new Float64Array(factors),
       residuals: new Float64Array(references.length),
       turbulence: 0,
+      surprise: Number.NaN,
+      strain: 0,
     };
     this.#loadings = references.map((symbol) => model.loadingsOf(symbol) ?? new Float32Array(factors));
   }
@@ -122,6 +135,37 @@ export class MarketTape {
       for (let k = 0; k < K; k++) explained += loadings[k] * factors[k];
       residuals[j] = slab.returns[j * SESSION_MINUTES + place] - explained;
     }
-    return { factors, residuals, turbulence: turbulence / present };
+    const surprise = this.#surprise(slab, place);
+    let sum = 0;
+    let known = 0;
+    for (let p = Math.max(0, place - STRAIN_MINUTES + 1); p <= place; p++) {
+      const value = p === place ? surprise : (slab.minutes[p] ??= this.#made(slab, p)).surprise;
+      if (Number.isNaN(value)) continue;
+      sum += value;
+      known++;
+    }
+    const strain = known > 0 ? sum / known : 0;
+    return { factors, residuals, turbulence: turbulence / present, surprise, strain };
+  }
+
+  #surprise(slab: Slab, place: number): number {
+    const end = place - SURPRISE_HORIZON; // the last minute of the hour before
+    const begin = Math.max(0, end - SURPRISE_WINDOW + 1);
+    if (end - begin + 1 < LEAST_SURPRISE_WINDOW) return Number.NaN;
+    const n = slab.first.length;
+    let surprised = 0;
+    let moving = 0;
+    for (let j = 0; j < n; j++) {
+      const at = j * SESSION_MINUTES;
+      let squares = 0;
+      for (let p = begin; p <= end; p++) squares += slab.returns[at + p] ** 2;
+      if (squares === 0) continue;
+      let move = 0;
+      for (let p = end + 1; p <= place; p++) move += slab.returns[at + p];
+      moving++;
+      const variance = (squares / (end - begin + 1)) * SURPRISE_HORIZON;
+      if (move * move > SURPRISE_LIMIT * SURPRISE_LIMIT * variance) surprised++;
+    }
+    return moving > 0 ? surprised / moving : Number.NaN;
   }
 }

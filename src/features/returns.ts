@@ -27,6 +27,7 @@ const FEATURES = [
   'explained',
   'peers',
   'turbulence',
+  'strain',
   'linear',
   'volatility',
   'tick',
@@ -35,11 +36,19 @@ const FEATURES = [
 ];
 const F = FEATURES.length;
 const [RETURN, VOLUME, RANGE, CLOSE_POSITION, QUIET, CLOCK] = [0, 1, 2, 3, 4, 5];
-const [EXPLAINED, PEERS, TURBULENCE, LINEAR, VOLATILITY, TICK, LIQUIDITY] = [6, 7, 8, 9, 10, 11, 12];
+const [EXPLAINED, PEERS, TURBULENCE, STRAIN] = [6, 7, 8, 9];
+const [LINEAR, VOLATILITY, TICK, LIQUIDITY] = [10, 11, 12, 13];
 /** The first of the deviations. */
-const DEVIATION = 13;
-const LINEAR_COLUMNS = { logReturn: RETURN, volume: VOLUME, range: RANGE, closePosition: CLOSE_POSITION, explained: EXPLAINED, peers: PEERS };
-const MARKET_COLUMNS = { explained: EXPLAINED, peers: PEERS, turbulence: TURBULENCE };
+const DEVIATION = 14;
+const LINEAR_COLUMNS = {
+  logReturn: RETURN,
+  volume: VOLUME,
+  range: RANGE,
+  closePosition: CLOSE_POSITION,
+  explained: EXPLAINED,
+  peers: PEERS,
+};
+const MARKET_COLUMNS = { explained: EXPLAINED, peers: PEERS, turbulence: TURBULENCE, strain: STRAIN };
 
 /** Training targets beyond this many volatilities are clipped to it. */
 export const TARGET_LIMIT = 6;
@@ -87,6 +96,7 @@ function ofMinute(matrix: Float32Array, at: number, minutesSinceOpen: number): v
   matrix[at + EXPLAINED] = 0;
   matrix[at + PEERS] = 0;
   matrix[at + TURBULENCE] = 0;
+  matrix[at + STRAIN] = 0;
   matrix[at + LINEAR] = 1;
   matrix[at + VOLATILITY] = 1;
   matrix[at + TICK] = 1;
@@ -168,7 +178,7 @@ function scale(windows: WindowSet, scaler: FittedScaler): WindowSet {
     shift[at + VOLUME] = mean;
     gain[at + VOLUME] = 1 / Math.max(deviation, VOLUME_DEVIATION_FLOOR);
     gain[at + RANGE] = 1 / Math.max(rangeScale, minuteVolatility);
-    gain[at + CLOSE_POSITION] = gain[at + QUIET] = gain[at + CLOCK] = gain[at + TURBULENCE] = 1;
+    gain[at + CLOSE_POSITION] = gain[at + QUIET] = gain[at + CLOCK] = gain[at + TURBULENCE] = gain[at + STRAIN] = 1;
     if (linear) {
       // In float32, as the fit has them.
       const scales = { minuteVolatility, volumeMean: shift[at + VOLUME], volumeGain: gain[at + VOLUME] };
@@ -206,12 +216,13 @@ function targets(windows: WindowSet): Float32Array {
 
 /** The linear forecast and the mean of the quantiles, times the volatility; the interval's ends are two of them. */
 function decode(output: Float32Array, windows: WindowSet): DecodedOutputs {
-  const { volatility } = windows;
+  const { volatility, matrix, starts } = windows;
   const N = volatility.length;
   const linear = new Float64Array(N);
   const network = new Float64Array(N);
   const below = new Float64Array(N);
   const above = new Float64Array(N);
+  const strain = new Float64Array(N);
   for (let w = 0; w < N; w++) {
     let sum = 0;
     for (let o = 0; o < O; o++) sum += output[w * O + o];
@@ -220,8 +231,9 @@ function decode(output: Float32Array, windows: WindowSet): DecodedOutputs {
     network[w] = mean * volatility[w];
     below[w] = Math.max(LEAST_DISTANCE, mean - output[w * O + LOW]) * volatility[w];
     above[w] = Math.max(LEAST_DISTANCE, output[w * O + HIGH] - mean) * volatility[w];
+    strain[w] = matrix[(starts[w] + WINDOW_LENGTH - 1) * F + STRAIN];
   }
-  return { parts: [linear, network], below, above };
+  return { parts: [linear, network], below, above, strain };
 }
 
 export const returnsRecipe: Recipe = {
@@ -245,13 +257,13 @@ export const returnsRecipe: Recipe = {
     ],
   },
   training: {
-    epochs: 4,
+    epochs: 3,
     batch: 256,
     loss: { kind: 'pinball', levels: QUANTILE_LEVELS },
     optimizer: { learningRate: 2e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-7, weightDecay: 1e-2, clipNorm: 1 },
     validationSplit: 'chronological',
     validationShare: 0.15,
-    patience: 3,
+    patience: 2,
     schedule: 'cosine',
     calibrateAmplitude: true,
   },

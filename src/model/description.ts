@@ -4,8 +4,8 @@
  */
 import { BarcastError } from '../base/index.ts';
 import { type FittedScaler, type Recipe, recipeOf } from '../features/index.ts';
-import type { Calibration } from './calibration.ts';
 import { checkShape, type KernelName, type NetworkShape } from '../kernel/index.ts';
+import type { Calibration } from './calibration.ts';
 
 /** Where a model came from. */
 export interface Provenance {

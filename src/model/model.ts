@@ -4,8 +4,8 @@ import type { MarketBars } from '../bars/index.ts';
 import { BarcastError } from '../base/index.ts';
 import {
   buildWindows,
-  fillMarket,
   type FittedScaler,
+  fillMarket,
   type Recipe,
   recipeOf,
   selectWindows,

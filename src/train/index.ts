@@ -5,3 +5,5 @@ export * from './loop.ts';
 export * from './sampler.ts';
 export * from './shards.ts';
 export * from './train-model.ts';
+export * from './tune.ts';
+export * from './tune-trial.ts';

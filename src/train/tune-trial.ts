@@ -14,7 +14,7 @@ import {
   type WindowSet,
 } from '../features/index.ts';
 import { type Kernel, type NetworkShape, outputsOf } from '../kernel/index.ts';
-import { applyCalibration, networkOutputs } from '../model/index.ts';
+import { applyCalibration, HOURS, hourOfSession, networkOutputs } from '../model/index.ts';
 import { calibrate, scaledReturns, validationScore } from './calibrate.ts';
 import { runTraining } from './loop.ts';
 import { epochOrder } from './sampler.ts';
@@ -38,6 +38,8 @@ export interface TrialScore {
   readonly skill: number;
   readonly informationCoefficient: number;
   readonly coverage80: number;
+  /** By hour of the session; null where there are no windows. */
+  readonly coverageByHour: readonly (number | null)[];
   /** Scaled skill on the part that stopped and calibrated it. */
   readonly skillOfCalibration: number;
   readonly bestEpoch: number;
@@ -165,10 +167,12 @@ export async function runTrial(parts: TuneParts, setting: TuneSetting, options: 
 export function scoresOf(
   windows: WindowSet,
   { predictedReturn, low, high }: ReturnType<typeof applyCalibration>,
-): Pick<TrialScore, 'skillScaled' | 'skill' | 'informationCoefficient' | 'coverage80'> {
+): Pick<TrialScore, 'skillScaled' | 'skill' | 'informationCoefficient' | 'coverage80' | 'coverageByHour'> {
   const scaled = scaledReturns(windows);
   const N = scaled.length;
   let [error, move, scaledError, scaledMove, covered] = [0, 0, 0, 0, 0];
+  const counts = new Array<number>(HOURS).fill(0);
+  const inside = new Array<number>(HOURS).fill(0);
   let [sumP, sumY, sumPP, sumYY, sumPY] = [0, 0, 0, 0, 0];
   for (let i = 0; i < N; i++) {
     const v = windows.volatility[i];
@@ -178,7 +182,12 @@ export function scoresOf(
     move += y * y;
     scaledError += ((y - p) / v) ** 2;
     scaledMove += scaled[i] ** 2;
-    if (low[i] <= y && y <= high[i]) covered++;
+    const hour = hourOfSession(windows.asOf[i]);
+    counts[hour]++;
+    if (low[i] <= y && y <= high[i]) {
+      covered++;
+      inside[hour]++;
+    }
     sumP += p;
     sumY += y;
     sumPP += p * p;
@@ -191,5 +200,6 @@ export function scoresOf(
     skill: move > 0 ? 1 - error / move : 0,
     informationCoefficient: spread > 0 ? (sumPY - (sumP * sumY) / N) / spread : 0,
     coverage80: covered / N,
+    coverageByHour: counts.map((count, hour) => (count > 0 ? inside[hour] / count : null)),
   };
 }
