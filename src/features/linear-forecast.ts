@@ -70,6 +70,7 @@ const limited = (x: number): number => Math.max(-1, Math.min(1, x));
 /**
  * Writes the inputs of the window whose last row is `last` to `out` `[LINEAR_INPUTS]`.
  * @param stride F, numbers a row
+ * @param blind leaves the market's columns out, as if it explained nothing
  */
 export function linearInputs(
   matrix: Float32Array,
@@ -77,6 +78,7 @@ export function linearInputs(
   stride: number,
   columns: LinearColumns,
   scales: WindowScales,
+  blind: boolean,
   out: Float64Array,
 ): void {
   const { logReturn, volume, range, closePosition, explained, peers } = columns;
@@ -88,7 +90,7 @@ export function linearInputs(
   for (let k = 0; k < BOUNCE_LAGS; k++) {
     out[i++] = matrix[end - k * stride + closePosition] * matrix[end - k * stride + range] * unit;
   }
-  for (let k = 0; k < EXPLAINED_LAGS; k++) out[i++] = matrix[end - k * stride + explained] * unit;
+  for (let k = 0; k < EXPLAINED_LAGS; k++) out[i++] = blind ? 0 : matrix[end - k * stride + explained] * unit;
   for (let k = 0; k < LIMITED_LAGS; k++) out[i++] = limited(out[k]);
   // Going back, a rise is that of a residual path from a minute to the last one: what the market leaves over, and what
   // the peers leave over of that.
@@ -107,9 +109,9 @@ export function linearInputs(
       out[i + 3 * n + span] = limited(out[i + 2 * n + span]);
       span++;
     }
-    const residual = matrix[at + logReturn] - matrix[at + explained];
+    const residual = matrix[at + logReturn] - (blind ? 0 : matrix[at + explained]);
     ofMarket += residual;
-    ofPeers += residual - matrix[at + peers];
+    ofPeers += residual - (blind ? 0 : matrix[at + peers]);
     marketSum += ofMarket;
     peersSum += ofPeers;
   }

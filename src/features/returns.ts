@@ -112,7 +112,9 @@ function fit(training: WindowSet, bars?: MarketBars): FittedScaler {
   for (const minute of asOf) if (minute > last) last = minute;
   const market = bars ? fitMarket(bars, last + HORIZON_MINUTES, returnsRecipe.quiet.longestRun) : {};
   if (bars) fillMarket(training, returnsRecipe, market, bars);
+  // Twice: for windows that know the market, and for those that must do without.
   const sums = new LinearFit();
+  const blindSums = new LinearFit();
   const inputs = new Float64Array(LINEAR_INPUTS);
   const wanted = scaledReturns(training);
   const { shift, gain } = scale(training, {});
@@ -123,13 +125,21 @@ function fit(training: WindowSet, bars?: MarketBars): FittedScaler {
       volumeMean: shift[w * F + VOLUME],
       volumeGain: gain[w * F + VOLUME],
     };
-    linearInputs(matrix, starts[w] + WINDOW_LENGTH - 1, F, LINEAR_COLUMNS, scales, inputs);
+    const last = starts[w] + WINDOW_LENGTH - 1;
+    linearInputs(matrix, last, F, LINEAR_COLUMNS, scales, true, inputs);
+    blindSums.add(inputs, wanted[w]);
+    if (isBlind(matrix, last)) continue;
+    linearInputs(matrix, last, F, LINEAR_COLUMNS, scales, false, inputs);
     sums.add(inputs, wanted[w]);
   }
-  return { ...market, linear: encodeFloats(sums.weights()) };
+  return { ...market, linear: encodeFloats(sums.weights()), linearBlind: encodeFloats(blindSums.weights()) };
 }
 
 const ROOT_HORIZON = Math.sqrt(HORIZON_MINUTES);
+
+/** Whether nothing is known of the market in a window's last row: too few of the references have traded, or none is at hand. */
+const isBlind = (matrix: Float32Array, last: number): boolean =>
+  matrix[last * F + TURBULENCE] === 0 && matrix[last * F + STRAIN] === 0;
 
 /**
  * Scales of each window `[N, F]`. Window sums are exact (see `rows.ts`), so a sum may slide from one window to the
@@ -141,7 +151,9 @@ function scale(windows: WindowSet, scaler: FittedScaler): WindowSet {
   const T = WINDOW_LENGTH;
   const shift = new Float32Array(N * F);
   const gain = new Float32Array(N * F);
-  const linear = typeof scaler.linear === 'string' ? decodeFloats(scaler.linear) : undefined;
+  const weightsOf = (text: unknown) => (typeof text === 'string' ? decodeFloats(text) : undefined);
+  const sighted = weightsOf(scaler.linear);
+  const blindly = weightsOf(scaler.linearBlind);
   const inputs = new Float64Array(LINEAR_INPUTS);
   let begin = 0; // the sums hold the rows from begin to end
   let end = 0;
@@ -179,10 +191,13 @@ function scale(windows: WindowSet, scaler: FittedScaler): WindowSet {
     gain[at + VOLUME] = 1 / Math.max(deviation, VOLUME_DEVIATION_FLOOR);
     gain[at + RANGE] = 1 / Math.max(rangeScale, minuteVolatility);
     gain[at + CLOSE_POSITION] = gain[at + QUIET] = gain[at + CLOCK] = gain[at + TURBULENCE] = gain[at + STRAIN] = 1;
+    const last = start + T - 1;
+    const blind = isBlind(matrix, last);
+    const linear = blind ? blindly : sighted;
     if (linear) {
       // In float32, as the fit has them.
       const scales = { minuteVolatility, volumeMean: shift[at + VOLUME], volumeGain: gain[at + VOLUME] };
-      linearInputs(matrix, start + T - 1, F, LINEAR_COLUMNS, scales, inputs);
+      linearInputs(matrix, last, F, LINEAR_COLUMNS, scales, blind, inputs);
       gain[at + LINEAR] = LINEAR_GAIN * linearForecast(linear, inputs);
       LINEAR_DEVIATIONS.forEach(({ input }, i) => {
         gain[at + DEVIATION + i] = inputs[input];
