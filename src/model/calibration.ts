@@ -41,11 +41,11 @@ export interface Predictions {
   readonly high: Float64Array;
 }
 
-/** Hour of the session, from 0, in which a window's last bar lies. */
+/** Hour of the session, from 0, in which a forecast is made. */
 export function hourOfSession(asOf: number): number {
   const minute = (asOf - 1) as EpochMinute;
   const open = sessionAt(minute)?.open ?? minute;
-  return Math.min(HOURS - 1, Math.floor((minute - open) / 60));
+  return Math.min(HOURS - 1, Math.floor((asOf - open) / 60));
 }
 
 /** `[N]` the forecast: its parts, each with its amplitude. */

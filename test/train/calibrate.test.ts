@@ -61,7 +61,7 @@ describe('intervals', () => {
     const asOf = Int32Array.from({ length: count }, (_, i) => open + 1 + (i % 390));
     const flat = (value: number) => new Float64Array(count).fill(value);
     const targetClose = Float64Array.from({ length: count }, (_, i) => {
-      const hour = Math.floor((asOf[i] - 1 - open) / 60);
+      const hour = Math.floor((asOf[i] - open) / 60);
       return Math.exp(0.01 * random.normal() * (1 + 0.15 * hour) * Math.exp(2 * (strain[i] - 0.2)));
     });
     const windows = {
@@ -92,7 +92,7 @@ describe('intervals', () => {
       return inside / count;
     };
     for (let hour = 0; hour < 6; hour++) {
-      const share = covered((i) => Math.floor((fresh.windows.asOf[i] - 1 - open) / 60) === hour);
+      const share = covered((i) => Math.floor((fresh.windows.asOf[i] - open) / 60) === hour);
       assert.ok(share > 0.75 && share < 0.85, `hour ${hour}: ${share}`);
     }
     for (const [from, to] of [
