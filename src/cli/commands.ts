@@ -7,6 +7,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   ingest: async () => (await import('./ingest.ts')).registerIngest,
   doctor: async () => (await import('./doctor.ts')).registerDoctor,
   train: async () => (await import('./train.ts')).registerTrain,
+  tune: async () => (await import('./tune.ts')).registerTune,
   evaluate: async () => (await import('./evaluate.ts')).registerEvaluate,
   predict: async () => (await import('./predict.ts')).registerPredict,
   serve: async () => (await import('./serve.ts')).registerServe,

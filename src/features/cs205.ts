@@ -89,7 +89,7 @@ function decode(output: Float32Array, { lastClose, volatility }: WindowSet, scal
   const span = spanOf(closeMin, closeMax);
   const out = new Float64Array(lastClose.length);
   for (let w = 0; w < out.length; w++) out[w] = Math.log((output[w] * span + closeMin) / lastClose[w]);
-  return { parts: [out], below: volatility, above: volatility };
+  return { parts: [out], below: volatility, above: volatility, strain: new Float64Array(out.length) };
 }
 
 export const cs205Recipe: Recipe = {

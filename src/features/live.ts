@@ -192,10 +192,14 @@ export class LiveMarket {
     const from = state.explainer.fixed ? Math.max(state.filled + 1, windowStart) : state.filled + 1;
     const newestRow = state.base + state.used - 1;
     for (let minute = from; minute <= state.newest; minute++) {
-      const values = this.#tape.at(minute);
-      const explained = state.explainer.next(values, state.history?.[minute - runStart] ?? 0);
-      if (minute < windowStart) continue;
-      fillMarketRow(this.#matrix, (newestRow - (state.newest - minute)) * features.length, columns, explained, values);
+      const market = this.#tape.at(minute);
+      const logReturn = state.history?.[minute - runStart] ?? 0;
+      if (minute < windowStart) {
+        state.explainer.next(market, logReturn);
+        continue;
+      }
+      const row = newestRow - (state.newest - minute);
+      fillMarketRow(this.#matrix, row * features.length, columns, state.explainer, market, logReturn);
     }
     state.filled = state.newest;
   }

@@ -4,18 +4,18 @@
  *
  *     F_k(t)  = sum over references j of weight[k, j] r_j(t)       r_j = 0 in a minute without a bar
  *     m_i(t)  = sum over k of loading[i, k] F_k(t)                 the return of symbol i that the market explains
+ *     p_i(t)  = sum over peers j of i of share[i, j] (r_j(t) - m_j(t))   what its nearest peers add to that
  *
  * Weights are the leading eigenvectors of the references' correlations over a few minutes, over each one's deviation,
- * so that the lag between two quotes does not hide what they have in common. Loadings are a ridge regression on the
- * factors over sums of ten minutes. Everything is fitted on the training part alone.
+ * so that the lag between two quotes does not hide what they have in common. Loadings and shares are ridge regressions
+ * (`market-loadings.ts`). Everything is fitted on the training part alone.
  */
 import type { MarketBars } from '../bars/index.ts';
-import { leadingVectors, solvePenalised } from './linear-algebra.ts';
+import { leadingVectors } from './linear-algebra.ts';
+import { fitLoadings, fitPeers, PEERS, sessionSums } from './market-loadings.ts';
 import type { FittedScaler } from './recipe.ts';
+import { SESSION_MINUTES } from './rows.ts';
 import { visitReturns } from './run-returns.ts';
-
-/** Minutes of an ordinary session: places of a session's minutes. */
-export const SESSION_MINUTES = 390;
 
 const MOST_REFERENCES = 200;
 const MOST_FACTORS = 20;
@@ -26,11 +26,8 @@ const LEAST_REFERENCES = 3;
 const LEAST_MINUTES = 120;
 /** The latest sessions of the training part that are fitted on. */
 const MOST_SESSIONS = 20;
-/** Minutes that returns are added up over, for the correlations and for the loadings. */
+/** Minutes that returns are added up over for the correlations. */
 const CORRELATION_MINUTES = 3;
-const LOADING_MINUTES = 10;
-/** Ridge penalty of the loadings: as much as this many minutes of observations that say 0. */
-const LOADING_PENALTY = 400;
 
 /** A fitted market, ready for use. */
 export interface MarketModel {
@@ -45,6 +42,8 @@ export interface MarketModel {
   readonly deviations: Float32Array;
   /** Loadings `[K]` of a symbol of the training part; undefined for another one. */
   loadingsOf(symbol: string): Float32Array | undefined;
+  /** Its peers as `[PEERS, 2]`: the reference's index and the share; undefined for another symbol. */
+  peersOf(symbol: string): Float32Array | undefined;
 }
 
 /** What is kept of it: names as they are, float32 numbers in base64. */
@@ -62,23 +61,27 @@ const decoded = new WeakMap<FittedScaler, MarketModel>();
 export function marketOf(scaler: FittedScaler): MarketModel | undefined {
   const known = decoded.get(scaler);
   if (known) return known;
-  const { references, weights, deviations, symbols, loadings } = scaler;
+  const { references, weights, deviations, symbols, loadings, peers } = scaler;
   if (!Array.isArray(references) || references.length === 0) return undefined;
   const names = references as readonly string[];
   const weightValues = decodeFloats(weights as string);
   const factors = weightValues.length / names.length;
-  const all = decodeFloats(loadings as string);
   const index = new Map((symbols as readonly string[]).map((symbol, i) => [symbol, i]));
+  const rowsOf = (text: string, width: number) => {
+    const all = decodeFloats(text);
+    return (symbol: string) => {
+      const i = index.get(symbol);
+      return i === undefined ? undefined : all.subarray(i * width, (i + 1) * width);
+    };
+  };
   const market: MarketModel = {
     factors,
     references: names,
     referenceIndex: new Map(names.map((symbol, i) => [symbol, i])),
     weights: weightValues,
     deviations: decodeFloats(deviations as string),
-    loadingsOf(symbol) {
-      const i = index.get(symbol);
-      return i === undefined ? undefined : all.subarray(i * factors, (i + 1) * factors);
-    },
+    loadingsOf: rowsOf(loadings as string, factors),
+    peersOf: rowsOf(peers as string, 2 * PEERS),
   };
   decoded.set(scaler, market);
   return market;
@@ -89,14 +92,13 @@ export function fitMarket(bars: MarketBars, before: number, longestQuietRun: num
   const sessions = lastSessions(bars, before);
   if (sessions.length === 0) return {};
   const slots = new Map(sessions.map((open, i) => [open, i * SESSION_MINUTES]));
-  const span = { from: sessions[0], to: before };
-  const chosen = mostTraded(bars, span.from, before);
+  const chosen = mostTraded(bars, sessions[0], before);
   const n = chosen.length;
   const T = sessions.length * SESSION_MINUTES;
   if (n < LEAST_REFERENCES) return {};
   const returns = chosen.map((symbol) => {
     const row = new Float64Array(T);
-    visitReturns(bars, symbol, longestQuietRun, span.from, span.to, (minute, r, _begins, open) => {
+    visitReturns(bars, symbol, longestQuietRun, sessions[0], before, (minute, r, _begins, open) => {
       row[slots.get(open)! + minute - open] = r;
     });
     return row;
@@ -105,13 +107,15 @@ export function fitMarket(bars: MarketBars, before: number, longestQuietRun: num
   const factors = Math.max(1, Math.min(MOST_FACTORS, Math.floor(n / REFERENCES_A_FACTOR)));
   const weights = factorWeights(returns, deviations, factors);
   const series = factorSeries(returns, weights, factors);
-  const { symbols, loadings } = fitLoadings(bars, series, slots, span, longestQuietRun);
+  const span = { bars, slots, from: sessions[0], to: before, longestQuietRun };
+  const { symbols, loadings } = fitLoadings(span, series);
   return {
     references: chosen.map((symbol) => bars.symbols[symbol]),
     weights: encodeFloats(weights),
     deviations: encodeFloats(deviations),
-    symbols,
+    symbols: symbols.map((symbol) => bars.symbols[symbol]),
     loadings: encodeFloats(loadings),
+    peers: encodeFloats(fitPeers(span, series, { symbols, loadings }, chosen, returns)),
   };
 }
 
@@ -151,20 +155,6 @@ function mostTraded(bars: MarketBars, from: number, before: number): number[] {
     .sort((a, b) => a - b);
 }
 
-/** Sums over the last `width` minutes that stay within a session; shorter ones are left at 0. */
-function sessionSums(row: Float64Array, width: number): Float64Array {
-  const sums = new Float64Array(row.length);
-  for (let start = 0; start < row.length; start += SESSION_MINUTES) {
-    let sum = 0;
-    for (let m = 0; m < SESSION_MINUTES; m++) {
-      sum += row[start + m];
-      if (m >= width) sum -= row[start + m - width];
-      if (m >= width - 1) sums[start + m] = sum;
-    }
-  }
-  return sums;
-}
-
 /** `[K, n]` */
 function factorWeights(returns: readonly Float64Array[], deviations: Float32Array, factors: number): Float32Array {
   const n = returns.length;
@@ -200,65 +190,4 @@ function factorSeries(returns: readonly Float64Array[], weights: Float32Array, f
     });
     return row;
   });
-}
-
-/** Ridge regressions of every symbol's sums on the factors' sums, on every other minute of its runs. */
-function fitLoadings(
-  bars: MarketBars,
-  series: readonly Float64Array[],
-  slots: ReadonlyMap<number, number>,
-  span: { readonly from: number; readonly to: number },
-  longestQuietRun: number,
-): { symbols: string[]; loadings: Float32Array } {
-  const K = series.length;
-  const T = series[0].length;
-  const sums = new Float64Array(T * K);
-  series.forEach((row, k) => {
-    const summed = sessionSums(row, LOADING_MINUTES);
-    for (let t = 0; t < T; t++) sums[t * K + k] = summed[t];
-  });
-  const penalty = (LOADING_PENALTY * LOADING_MINUTES) / 2;
-  const found: Float64Array[] = [];
-  const symbols: string[] = [];
-  const path = new Float64Array(T + 1); // summed log returns of the symbol, by minute
-  for (let s = 0; s < bars.symbols.length; s++) {
-    const inputs = new Float64Array(K * K);
-    const products = new Float64Array(K);
-    let rows = 0;
-    let start = 0; // of the run
-    let at = -1;
-    let price = 0;
-    const useUpTo = (end: number) => {
-      for (let t = start + LOADING_MINUTES; t <= end; t++) {
-        if (t % 2 === 1) continue;
-        const y = path[t] - path[t - LOADING_MINUTES];
-        for (let i = 0; i < K; i++) {
-          const x = sums[t * K + i];
-          products[i] += x * y;
-          for (let j = 0; j <= i; j++) inputs[i * K + j] += x * sums[t * K + j];
-        }
-        rows++;
-      }
-    };
-    visitReturns(bars, s, longestQuietRun, span.from, span.to, (minute, r, begins, open) => {
-      const now = slots.get(open)! + minute - open;
-      if (begins) {
-        useUpTo(at);
-        start = now;
-        price = 0;
-      } else for (let t = at + 1; t < now; t++) path[t] = price;
-      price += r;
-      path[now] = price;
-      at = now;
-    });
-    useUpTo(at);
-    if (rows * 2 < LEAST_MINUTES) continue;
-    const solved = solvePenalised(inputs, penalty, products);
-    if (solved === undefined || !solved.every(Number.isFinite)) continue;
-    symbols.push(bars.symbols[s]);
-    found.push(solved);
-  }
-  const loadings = new Float32Array(symbols.length * K);
-  for (const [i, row] of found.entries()) loadings.set(row, i * K);
-  return { symbols, loadings };
 }

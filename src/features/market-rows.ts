@@ -8,13 +8,15 @@
  */
 import type { MarketBars } from '../bars/index.ts';
 import { type MarketModel, marketOf } from './market-model.ts';
-import { MarketTape } from './market-tape.ts';
+import { type MarketMinute, MarketTape } from './market-tape.ts';
 import type { FittedScaler, MarketColumns, Recipe, WindowSet } from './recipe.ts';
 
-/** What tells the part of a symbol's return that the market explains; one for each run of a symbol. */
+/** What tells the parts of a symbol's return that the market and its peers explain; one for each run of a symbol. */
 export interface Explainer {
-  /** Takes the run's next minute, without leaving one out. @returns the log return explained in it */
-  next(values: Float64Array, logReturn: number): number;
+  /** Takes the run's next minute, without leaving one out. @returns the log return that the factors explain in it */
+  next(market: MarketMinute, logReturn: number): number;
+  /** The log return that the peers add to it. */
+  peers(market: MarketMinute): number;
   /** Whether minutes may be left out: nothing is learned from them. */
   readonly fixed: boolean;
 }
@@ -26,20 +28,29 @@ const LEARNING_MINUTES = 5;
 
 export function explainerOf(market: MarketModel, symbol: string): Explainer {
   const loadings = market.loadingsOf(symbol);
-  return loadings ? new FixedLoadings(loadings) : new LearnedLoadings(market.factors);
+  const peers = market.peersOf(symbol);
+  return loadings && peers ? new FixedLoadings(loadings, peers) : new LearnedLoadings(market.factors);
 }
 
 class FixedLoadings implements Explainer {
   readonly fixed = true;
   readonly #loadings: Float32Array;
+  readonly #peers: Float32Array;
 
-  constructor(loadings: Float32Array) {
+  constructor(loadings: Float32Array, peers: Float32Array) {
     this.#loadings = loadings;
+    this.#peers = peers;
   }
 
-  next(values: Float64Array): number {
+  next({ factors }: MarketMinute): number {
     let sum = 0;
-    for (let k = 0; k < this.#loadings.length; k++) sum += this.#loadings[k] * values[k];
+    for (let k = 0; k < this.#loadings.length; k++) sum += this.#loadings[k] * factors[k];
+    return sum;
+  }
+
+  peers({ residuals }: MarketMinute): number {
+    let sum = 0;
+    for (let p = 0; p < this.#peers.length; p += 2) sum += this.#peers[p + 1] * residuals[this.#peers[p]];
     return sum;
   }
 }
@@ -67,12 +78,16 @@ class LearnedLoadings implements Explainer {
     this.#recent = new Float64Array(LEARNING_MINUTES * factors);
   }
 
-  next(values: Float64Array, logReturn: number): number {
+  peers(): number {
+    return 0;
+  }
+
+  next({ factors }: MarketMinute, logReturn: number): number {
     const K = this.#factors;
     let explained = 0;
-    for (let k = 0; k < K; k++) explained += this.#loadings[k] * values[k];
+    for (let k = 0; k < K; k++) explained += this.#loadings[k] * factors[k];
     const slot = this.#minutes % LEARNING_MINUTES;
-    for (let k = 0; k < K; k++) this.#recent[slot * K + k] = values[k];
+    for (let k = 0; k < K; k++) this.#recent[slot * K + k] = factors[k];
     this.#returns[slot] = logReturn;
     if (++this.#minutes > LEARNING_MINUTES) this.#learn();
     return explained;
@@ -104,16 +119,19 @@ class LearnedLoadings implements Explainer {
   }
 }
 
-/** Fills a row's market columns. */
+/** Fills the market columns of the row at `at`, the next one of the explainer's run. */
 export function fillMarketRow(
   matrix: Float32Array,
   at: number,
   columns: MarketColumns,
-  explained: number,
-  values: Float64Array,
+  explainer: Explainer,
+  market: MarketMinute,
+  logReturn: number,
 ): void {
-  matrix[at + columns.explained] = explained;
-  matrix[at + columns.turbulence] = Math.sqrt(values[values.length - 1]);
+  matrix[at + columns.explained] = explainer.next(market, logReturn);
+  matrix[at + columns.peers] = explainer.peers(market);
+  matrix[at + columns.turbulence] = Math.sqrt(market.turbulence);
+  matrix[at + columns.strain] = market.strain;
 }
 
 /**
@@ -146,10 +164,8 @@ export function marketFiller(
     for (let i = from; i < to; i++) {
       const explainer = explainerOf(model, windows.symbols[runs.symbol[i]]);
       const end = i + 1 < runs.firstRow.length ? runs.firstRow[i + 1] : matrix.length / F;
-      for (let row = runs.firstRow[i], minute = runs.firstMinute[i]; row < end; row++, minute++) {
-        const values = tape.at(minute);
-        fillMarketRow(matrix, row * F, columns, explainer.next(values, matrix[row * F + R]), values);
-      }
+      for (let row = runs.firstRow[i], minute = runs.firstMinute[i]; row < end; row++, minute++)
+        fillMarketRow(matrix, row * F, columns, explainer, tape.at(minute), matrix[row * F + R]);
     }
   };
 }

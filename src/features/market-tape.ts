@@ -5,7 +5,8 @@
  */
 import { type MarketBars, sessionAt } from '../bars/index.ts';
 import type { EpochMinute } from '../base/index.ts';
-import { type MarketModel, SESSION_MINUTES } from './market-model.ts';
+import type { MarketModel } from './market-model.ts';
+import { SESSION_MINUTES } from './rows.ts';
 import { visitReturns } from './run-returns.ts';
 
 /** A single return counts as at most this many deviations in the turbulence. */
@@ -18,21 +19,51 @@ interface Slab {
   readonly returns: Float32Array;
   /** `[references]` place of the first bar; 390 before there is one. */
   readonly first: Int16Array;
-  /** `[390, K + 1]` factor returns, then turbulence, of the minutes that stand. */
-  readonly values: Float64Array;
-  readonly stands: Uint8Array;
+  /** The minutes that stand. */
+  readonly minutes: (MarketMinute | undefined)[];
 }
+
+/** What the market did in a minute; all 0 while fewer than half of the references have traded in the session. */
+export interface MarketMinute {
+  /** `[K]` factor returns. */
+  readonly factors: Float64Array;
+  /** `[references]` what the factors leave over of each one's return. */
+  readonly residuals: Float64Array;
+  /** The mean over the references of |return| in their own deviations. */
+  readonly turbulence: number;
+  /** Share of the references whose last five minutes went beyond what their hour before led to expect; NaN unknown. */
+  readonly surprise: number;
+  /** Mean surprise of the last half hour: how far intervals have failed the market of late; 0 while unknown. */
+  readonly strain: number;
+}
+
+/** A move over the horizon beyond this many of the volatilities before it is a surprise. */
+const SURPRISE_LIMIT = 1.2;
+const SURPRISE_HORIZON = 5;
+const SURPRISE_WINDOW = 60;
+const LEAST_SURPRISE_WINDOW = 20;
+const STRAIN_MINUTES = 30;
 
 export class MarketTape {
   readonly #model: MarketModel;
   readonly #sessionsKept: number;
   readonly #slabs = new Map<number, Slab>();
-  readonly #nothing: Float64Array;
+  readonly #nothing: MarketMinute;
+  /** Of the references. */
+  readonly #loadings: readonly Float32Array[];
 
   constructor(model: MarketModel, sessionsKept = LIVE_SESSIONS) {
     this.#model = model;
     this.#sessionsKept = sessionsKept;
-    this.#nothing = new Float64Array(model.factors + 1);
+    const { factors, references } = model;
+    this.#nothing = {
+      factors: new Float64Array(factors),
+      residuals: new Float64Array(references.length),
+      turbulence: 0,
+      surprise: Number.NaN,
+      strain: 0,
+    };
+    this.#loadings = references.map((symbol) => model.loadingsOf(symbol) ?? new Float32Array(factors));
   }
 
   /** A tape of bars that are all there. */
@@ -66,40 +97,75 @@ export class MarketTape {
     const slab: Slab = {
       returns: new Float32Array(n * SESSION_MINUTES),
       first: new Int16Array(n).fill(SESSION_MINUTES),
-      values: new Float64Array(SESSION_MINUTES * (this.#model.factors + 1)),
-      stands: new Uint8Array(SESSION_MINUTES),
+      minutes: [],
     };
     this.#slabs.set(sessionOpen, slab);
     if (this.#slabs.size > this.#sessionsKept) this.#slabs.delete(Math.min(...this.#slabs.keys()));
     return slab;
   }
 
-  /**
-   * `[K + 1]` the factor returns of a minute, then its turbulence: the mean over the references of |return| in their
-   * own deviations. All 0 while fewer than half of the references have traded in the session. Not to be changed.
-   */
-  at(minute: number): Float64Array {
+  /** The market's minute. Not to be changed. */
+  at(minute: number): MarketMinute {
     const session = sessionAt(minute as EpochMinute);
     const slab = session && this.#slabs.get(session.open);
     if (slab === undefined) return this.#nothing;
     const place = minute - session!.open;
-    const width = this.#model.factors + 1;
-    const values = slab.values.subarray(place * width, (place + 1) * width);
-    if (slab.stands[place] === 1) return values;
-    slab.stands[place] = 1;
-    const { factors, weights, deviations } = this.#model;
+    return (slab.minutes[place] ??= this.#made(slab, place));
+  }
+
+  #made(slab: Slab, place: number): MarketMinute {
+    const { factors: K, weights, deviations } = this.#model;
     const n = deviations.length;
     let present = 0;
     for (let j = 0; j < n; j++) if (slab.first[j] <= place) present++;
-    if (2 * present < n) return values;
+    if (2 * present < n) return this.#nothing;
+    const factors = new Float64Array(K);
+    const residuals = new Float64Array(n);
     let turbulence = 0;
     for (let j = 0; j < n; j++) {
       const r = slab.returns[j * SESSION_MINUTES + place];
       if (r === 0) continue;
-      for (let k = 0; k < factors; k++) values[k] += weights[k * n + j] * r;
+      for (let k = 0; k < K; k++) factors[k] += weights[k * n + j] * r;
       turbulence += Math.min(MOST_DEVIATIONS, Math.abs(r) / deviations[j]);
     }
-    values[factors] = turbulence / present;
-    return values;
+    for (let j = 0; j < n; j++) {
+      if (slab.first[j] > place) continue;
+      const loadings = this.#loadings[j];
+      let explained = 0;
+      for (let k = 0; k < K; k++) explained += loadings[k] * factors[k];
+      residuals[j] = slab.returns[j * SESSION_MINUTES + place] - explained;
+    }
+    const surprise = this.#surprise(slab, place);
+    let sum = 0;
+    let known = 0;
+    for (let p = Math.max(0, place - STRAIN_MINUTES + 1); p <= place; p++) {
+      const value = p === place ? surprise : (slab.minutes[p] ??= this.#made(slab, p)).surprise;
+      if (Number.isNaN(value)) continue;
+      sum += value;
+      known++;
+    }
+    const strain = known > 0 ? sum / known : 0;
+    return { factors, residuals, turbulence: turbulence / present, surprise, strain };
+  }
+
+  #surprise(slab: Slab, place: number): number {
+    const end = place - SURPRISE_HORIZON; // the last minute of the hour before
+    const begin = Math.max(0, end - SURPRISE_WINDOW + 1);
+    if (end - begin + 1 < LEAST_SURPRISE_WINDOW) return Number.NaN;
+    const n = slab.first.length;
+    let surprised = 0;
+    let moving = 0;
+    for (let j = 0; j < n; j++) {
+      const at = j * SESSION_MINUTES;
+      let squares = 0;
+      for (let p = begin; p <= end; p++) squares += slab.returns[at + p] ** 2;
+      if (squares === 0) continue;
+      let move = 0;
+      for (let p = end + 1; p <= place; p++) move += slab.returns[at + p];
+      moving++;
+      const variance = (squares / (end - begin + 1)) * SURPRISE_HORIZON;
+      if (move * move > SURPRISE_LIMIT * SURPRISE_LIMIT * variance) surprised++;
+    }
+    return moving > 0 ? surprised / moving : Number.NaN;
   }
 }

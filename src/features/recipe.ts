@@ -68,8 +68,12 @@ export interface RowRuns {
 export interface MarketColumns {
   /** The log return that the market's factors explain. */
   readonly explained: number;
+  /** The log return that the nearest peers add to it. */
+  readonly peers: number;
   /** How far the market moved in the minute, in its own deviations. */
   readonly turbulence: number;
+  /** How far the market of late went beyond what was to be expected (`MarketMinute`). */
+  readonly strain: number;
 }
 
 /** What outputs stand for, before calibration, as log returns to the horizon. */
@@ -79,6 +83,8 @@ export interface DecodedOutputs {
   /** `[N]` how far below and above the forecast the interval's ends lie; positive. */
   readonly below: Float64Array;
   readonly above: Float64Array;
+  /** `[N]` the market's strain at the window's end, by which calibration widens and narrows intervals; 0 without one. */
+  readonly strain: Float64Array;
 }
 
 export interface Recipe {

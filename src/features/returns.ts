@@ -8,11 +8,11 @@
  * each is divided by a root mean square that contains it.
  */
 import type { MarketBars } from '../bars/index.ts';
-import { LINEAR_INPUTS, LinearFit, linearForecast, linearInputs } from './linear-forecast.ts';
+import { LINEAR_DEVIATIONS, LINEAR_INPUTS, LinearFit, linearForecast, linearInputs } from './linear-forecast.ts';
 import { decodeFloats, encodeFloats, fitMarket } from './market-model.ts';
 import { fillMarket } from './market-rows.ts';
 import type { DecodedOutputs, FittedScaler, Recipe, WindowSet } from './recipe.ts';
-import { logReturnOf, logVolumeOf, type RowFormula } from './rows.ts';
+import { logReturnOf, logVolumeOf, type RowFormula, SESSION_MINUTES } from './rows.ts';
 import { tickOf } from './volatility.ts';
 
 const WINDOW_LENGTH = 60;
@@ -25,17 +25,30 @@ const FEATURES = [
   'quiet',
   'clock',
   'explained',
+  'peers',
   'turbulence',
+  'strain',
   'linear',
   'volatility',
   'tick',
   'liquidity',
+  ...LINEAR_DEVIATIONS.map(({ name }) => name),
 ];
 const F = FEATURES.length;
 const [RETURN, VOLUME, RANGE, CLOSE_POSITION, QUIET, CLOCK] = [0, 1, 2, 3, 4, 5];
-const [EXPLAINED, TURBULENCE, LINEAR, VOLATILITY, TICK, LIQUIDITY] = [6, 7, 8, 9, 10, 11];
-const LINEAR_COLUMNS = { logReturn: RETURN, range: RANGE, closePosition: CLOSE_POSITION, explained: EXPLAINED };
-const MARKET_COLUMNS = { explained: EXPLAINED, turbulence: TURBULENCE };
+const [EXPLAINED, PEERS, TURBULENCE, STRAIN] = [6, 7, 8, 9];
+const [LINEAR, VOLATILITY, TICK, LIQUIDITY] = [10, 11, 12, 13];
+/** The first of the deviations. */
+const DEVIATION = 14;
+const LINEAR_COLUMNS = {
+  logReturn: RETURN,
+  volume: VOLUME,
+  range: RANGE,
+  closePosition: CLOSE_POSITION,
+  explained: EXPLAINED,
+  peers: PEERS,
+};
+const MARKET_COLUMNS = { explained: EXPLAINED, peers: PEERS, turbulence: TURBULENCE, strain: STRAIN };
 
 /** Training targets beyond this many volatilities are clipped to it. */
 export const TARGET_LIMIT = 6;
@@ -45,9 +58,6 @@ const VOLUME_DEVIATION_FLOOR = 0.1;
 
 /** The range is divided by its own root mean square over this, where that exceeds the volatility of the returns. */
 const RANGE_TO_RETURN = 4;
-
-/** Minutes of an ordinary session. */
-const SESSION_MINUTES = 390;
 
 /** The linear forecast as an input of the network is this many times itself; a power of two, so nothing is lost. */
 const LINEAR_GAIN = 4;
@@ -84,11 +94,14 @@ const row: RowFormula = {
 function ofMinute(matrix: Float32Array, at: number, minutesSinceOpen: number): void {
   matrix[at + CLOCK] = (2 * minutesSinceOpen) / SESSION_MINUTES - 1;
   matrix[at + EXPLAINED] = 0;
+  matrix[at + PEERS] = 0;
   matrix[at + TURBULENCE] = 0;
+  matrix[at + STRAIN] = 0;
   matrix[at + LINEAR] = 1;
   matrix[at + VOLATILITY] = 1;
   matrix[at + TICK] = 1;
   matrix[at + LIQUIDITY] = 1;
+  for (let f = DEVIATION; f < F; f++) matrix[at + f] = 1;
 }
 
 /** The market of the training bars and the weights of the linear forecast. */
@@ -99,19 +112,34 @@ function fit(training: WindowSet, bars?: MarketBars): FittedScaler {
   for (const minute of asOf) if (minute > last) last = minute;
   const market = bars ? fitMarket(bars, last + HORIZON_MINUTES, returnsRecipe.quiet.longestRun) : {};
   if (bars) fillMarket(training, returnsRecipe, market, bars);
+  // Twice: for windows that know the market, and for those that must do without.
   const sums = new LinearFit();
+  const blindSums = new LinearFit();
   const inputs = new Float64Array(LINEAR_INPUTS);
   const wanted = scaledReturns(training);
+  const { shift, gain } = scale(training, {});
   for (let w = 0; w < N; w++) {
     if (Number.isNaN(wanted[w])) continue;
-    const minuteVolatility = volatility[w] / ROOT_HORIZON;
-    linearInputs(matrix, starts[w] + WINDOW_LENGTH - 1, F, LINEAR_COLUMNS, minuteVolatility, inputs);
+    const scales = {
+      minuteVolatility: volatility[w] / ROOT_HORIZON,
+      volumeMean: shift[w * F + VOLUME],
+      volumeGain: gain[w * F + VOLUME],
+    };
+    const last = starts[w] + WINDOW_LENGTH - 1;
+    linearInputs(matrix, last, F, LINEAR_COLUMNS, scales, true, inputs);
+    blindSums.add(inputs, wanted[w]);
+    if (isBlind(matrix, last)) continue;
+    linearInputs(matrix, last, F, LINEAR_COLUMNS, scales, false, inputs);
     sums.add(inputs, wanted[w]);
   }
-  return { ...market, linear: encodeFloats(sums.weights()) };
+  return { ...market, linear: encodeFloats(sums.weights()), linearBlind: encodeFloats(blindSums.weights()) };
 }
 
 const ROOT_HORIZON = Math.sqrt(HORIZON_MINUTES);
+
+/** Whether nothing is known of the market in a window's last row: too few of the references have traded, or none is at hand. */
+const isBlind = (matrix: Float32Array, last: number): boolean =>
+  matrix[last * F + TURBULENCE] === 0 && matrix[last * F + STRAIN] === 0;
 
 /**
  * Scales of each window `[N, F]`. Window sums are exact (see `rows.ts`), so a sum may slide from one window to the
@@ -123,7 +151,9 @@ function scale(windows: WindowSet, scaler: FittedScaler): WindowSet {
   const T = WINDOW_LENGTH;
   const shift = new Float32Array(N * F);
   const gain = new Float32Array(N * F);
-  const linear = typeof scaler.linear === 'string' ? decodeFloats(scaler.linear) : undefined;
+  const weightsOf = (text: unknown) => (typeof text === 'string' ? decodeFloats(text) : undefined);
+  const sighted = weightsOf(scaler.linear);
+  const blindly = weightsOf(scaler.linearBlind);
   const inputs = new Float64Array(LINEAR_INPUTS);
   let begin = 0; // the sums hold the rows from begin to end
   let end = 0;
@@ -156,14 +186,22 @@ function scale(windows: WindowSet, scaler: FittedScaler): WindowSet {
     const minuteVolatility = volatility[w] / ROOT_HORIZON;
     const rangeScale = Math.sqrt(rangeSquares / T) / RANGE_TO_RETURN;
     const at = w * F;
-    gain[at + RETURN] = gain[at + EXPLAINED] = 1 / minuteVolatility;
+    gain[at + RETURN] = gain[at + EXPLAINED] = gain[at + PEERS] = 1 / minuteVolatility;
     shift[at + VOLUME] = mean;
     gain[at + VOLUME] = 1 / Math.max(deviation, VOLUME_DEVIATION_FLOOR);
     gain[at + RANGE] = 1 / Math.max(rangeScale, minuteVolatility);
-    gain[at + CLOSE_POSITION] = gain[at + QUIET] = gain[at + CLOCK] = gain[at + TURBULENCE] = 1;
+    gain[at + CLOSE_POSITION] = gain[at + QUIET] = gain[at + CLOCK] = gain[at + TURBULENCE] = gain[at + STRAIN] = 1;
+    const last = start + T - 1;
+    const blind = isBlind(matrix, last);
+    const linear = blind ? blindly : sighted;
     if (linear) {
-      linearInputs(matrix, start + T - 1, F, LINEAR_COLUMNS, minuteVolatility, inputs);
+      // In float32, as the fit has them.
+      const scales = { minuteVolatility, volumeMean: shift[at + VOLUME], volumeGain: gain[at + VOLUME] };
+      linearInputs(matrix, last, F, LINEAR_COLUMNS, scales, blind, inputs);
       gain[at + LINEAR] = LINEAR_GAIN * linearForecast(linear, inputs);
+      LINEAR_DEVIATIONS.forEach(({ input }, i) => {
+        gain[at + DEVIATION + i] = inputs[input];
+      });
     }
     const price = lastClose[w];
     gain[at + VOLATILITY] = Math.log(minuteVolatility / 1e-4) / 2 - 0.75;
@@ -193,12 +231,13 @@ function targets(windows: WindowSet): Float32Array {
 
 /** The linear forecast and the mean of the quantiles, times the volatility; the interval's ends are two of them. */
 function decode(output: Float32Array, windows: WindowSet): DecodedOutputs {
-  const { volatility } = windows;
+  const { volatility, matrix, starts } = windows;
   const N = volatility.length;
   const linear = new Float64Array(N);
   const network = new Float64Array(N);
   const below = new Float64Array(N);
   const above = new Float64Array(N);
+  const strain = new Float64Array(N);
   for (let w = 0; w < N; w++) {
     let sum = 0;
     for (let o = 0; o < O; o++) sum += output[w * O + o];
@@ -207,8 +246,9 @@ function decode(output: Float32Array, windows: WindowSet): DecodedOutputs {
     network[w] = mean * volatility[w];
     below[w] = Math.max(LEAST_DISTANCE, mean - output[w * O + LOW]) * volatility[w];
     above[w] = Math.max(LEAST_DISTANCE, output[w * O + HIGH] - mean) * volatility[w];
+    strain[w] = matrix[(starts[w] + WINDOW_LENGTH - 1) * F + STRAIN];
   }
-  return { parts: [linear, network], below, above };
+  return { parts: [linear, network], below, above, strain };
 }
 
 export const returnsRecipe: Recipe = {
@@ -232,13 +272,13 @@ export const returnsRecipe: Recipe = {
     ],
   },
   training: {
-    epochs: 4,
+    epochs: 3,
     batch: 256,
     loss: { kind: 'pinball', levels: QUANTILE_LEVELS },
     optimizer: { learningRate: 2e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-7, weightDecay: 1e-2, clipNorm: 1 },
     validationSplit: 'chronological',
     validationShare: 0.15,
-    patience: 3,
+    patience: 2,
     schedule: 'cosine',
     calibrateAmplitude: true,
   },

@@ -179,8 +179,8 @@ export function mostWindows(
 }
 
 function rowRuns({ fields, count }: Runs, minute: Int32Array): RowRuns {
-  const column = (valueOf: (at: number) => number) =>
-    Int32Array.from({ length: count }, (_, run) => valueOf(run * RUN_FIELDS));
+  const column = (numberAt: (at: number) => number) =>
+    Int32Array.from({ length: count }, (_, run) => numberAt(run * RUN_FIELDS));
   return {
     symbol: column((at) => fields[at]),
     firstRow: column((at) => fields[at + FIRST_ROW]),

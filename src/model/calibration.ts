@@ -14,7 +14,21 @@ export interface Calibration {
    */
   readonly below: readonly number[];
   readonly above: readonly number[];
+  /** Both are multiplied by {@link strainFactor}: what adapts them to calm and storm as bars come in. */
+  readonly strain: StrainResponse;
 }
+
+/** Log width per unit of strain beyond the usual one. */
+export interface StrainResponse {
+  readonly usual: number;
+  readonly slope: number;
+}
+
+/** Strain counts up to this far from the usual one. */
+const STRAIN_LIMIT = 0.3;
+
+export const strainFactor = (strain: number, { usual, slope }: StrainResponse): number =>
+  slope === 0 ? 1 : Math.exp(slope * Math.max(-STRAIN_LIMIT, Math.min(STRAIN_LIMIT, strain - usual)));
 
 /** Hours that a session of 390 minutes has begun. */
 export const HOURS = 7;
@@ -27,11 +41,11 @@ export interface Predictions {
   readonly high: Float64Array;
 }
 
-/** Hour of the session, from 0, in which a window's last bar lies. */
+/** Hour of the session, from 0, in which a forecast is made. */
 export function hourOfSession(asOf: number): number {
   const minute = (asOf - 1) as EpochMinute;
   const open = sessionAt(minute)?.open ?? minute;
-  return Math.min(HOURS - 1, Math.floor((minute - open) / 60));
+  return Math.min(HOURS - 1, Math.floor((asOf - open) / 60));
 }
 
 /** `[N]` the forecast: its parts, each with its amplitude. */
@@ -46,15 +60,16 @@ export function calibratedReturn({ parts }: Pick<DecodedOutputs, 'parts'>, gains
 export function applyCalibration(
   decoded: DecodedOutputs,
   windows: Pick<WindowSet, 'asOf'>,
-  { gains, below, above }: Calibration,
+  { gains, below, above, strain }: Calibration,
 ): Predictions {
   const predictedReturn = calibratedReturn(decoded, gains);
   const low = new Float64Array(predictedReturn.length);
   const high = new Float64Array(predictedReturn.length);
   for (let i = 0; i < predictedReturn.length; i++) {
     const hour = hourOfSession(windows.asOf[i]);
-    low[i] = predictedReturn[i] - below[hour] * decoded.below[i];
-    high[i] = predictedReturn[i] + above[hour] * decoded.above[i];
+    const factor = strainFactor(decoded.strain[i], strain);
+    low[i] = predictedReturn[i] - factor * below[hour] * decoded.below[i];
+    high[i] = predictedReturn[i] + factor * above[hour] * decoded.above[i];
   }
   return { predictedReturn, low, high };
 }

@@ -1,16 +1,24 @@
 /** Fits what turns raw outputs into forecasts with an interval, on the validation part alone. */
 import type { DecodedOutputs, WindowSet } from '../features/index.ts';
-import { type Calibration, calibratedReturn, HOURS, hourOfSession } from '../model/index.ts';
+import { type Calibration, calibratedReturn, HOURS, hourOfSession, strainFactor } from '../model/index.ts';
 
 /** Nominal coverage of the intervals. */
 export const INTERVAL_LEVEL = 0.8;
 
 /** A part without any skill on the validation part keeps this share of its amplitude, so that its ranking survives. */
 const LEAST_GAIN = 0.05;
-const MOST_GAIN = 1.5;
+const MOST_GAIN = 1.1;
 
 /** An hour's own quantile counts as much as that of all hours when it holds this many windows. */
-const HOUR_PRIOR = 3000;
+const HOUR_PRIOR = 1000;
+
+/** Responses to the market's strain that are tried. */
+const STRAIN_SLOPES = [0, 0.5, 1, 1.5, 2, 3];
+
+function medianOf(values: Float64Array): number {
+  const sorted = values.slice().sort();
+  return sorted.length === 0 ? 0 : sorted[sorted.length >> 1];
+}
 
 /** Log returns to the horizon of windows with a known target, divided by each window's own volatility. */
 export function scaledReturns(windows: WindowSet): Float64Array {
@@ -86,16 +94,30 @@ export function calibrate(windows: WindowSet, decoded: DecodedOutputs, fitAmplit
   const gains = fitAmplitude ? fitGains(parts, realised) : parts.map(() => 1);
   const predicted = calibratedReturn({ parts }, gains);
   const hours = Int32Array.from(asOf, hourOfSession);
-  const ends = (side: 1 | -1, distance: Float64Array) => {
-    const scores = predicted.map((value, i) => (side * (realised[i] - value) * volatility[i]) / distance[i]);
-    return byHour(scores, hours, 1 - (1 - INTERVAL_LEVEL) / 2);
+  const usual = medianOf(decoded.strain);
+  const level = 1 - (1 - INTERVAL_LEVEL) / 2;
+  const at = (slope: number) => {
+    const factors = decoded.strain.map((strain) => strainFactor(strain, { usual, slope }));
+    const side = (sign: 1 | -1, distance: Float64Array) => {
+      const unit = distance.map((value, i) => (factors[i] * value) / volatility[i]);
+      const scores = predicted.map((value, i) => (sign * (realised[i] - value)) / unit[i]);
+      const ends = byHour(scores, hours, level);
+      // Pinball loss of the interval's end (Koenker & Bassett 1978): least where it is the quantile it says it is.
+      let loss = 0;
+      for (let i = 0; i < scores.length; i++) {
+        const beyond = (scores[i] - ends[hours[i]]) * unit[i];
+        loss += beyond > 0 ? level * beyond : (level - 1) * beyond;
+      }
+      return { ends, loss };
+    };
+    const [below, above] = [side(-1, decoded.below), side(1, decoded.above)];
+    return { slope, below: below.ends, above: above.ends, loss: below.loss + above.loss };
   };
-  const calibration: Calibration = {
-    gains,
-    level: INTERVAL_LEVEL,
-    below: ends(-1, decoded.below),
-    above: ends(1, decoded.above),
-  };
+  const moves = decoded.strain.some((strain) => strain !== decoded.strain[0]);
+  const { slope, below, above } = (moves ? STRAIN_SLOPES : [0])
+    .map(at)
+    .reduce((best, next) => (next.loss < best.loss ? next : best));
+  const calibration: Calibration = { gains, level: INTERVAL_LEVEL, below, above, strain: { usual, slope } };
   return { calibration, skillScaled: skillOf(predicted, realised) };
 }
 

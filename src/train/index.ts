@@ -10,4 +10,6 @@ export * from './shards.ts';
 export { bytesInMemory, cutDays, type PieceReader, prepareFromStore, type StorePieces } from './store-shards.ts';
 export { trainOnThreads } from './thread-ranks.ts';
 export * from './train-model.ts';
+export * from './tune.ts';
+export * from './tune-trial.ts';
 export * from './weights-bits.ts';

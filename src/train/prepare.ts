@@ -44,7 +44,7 @@ export async function prepareInMemory(
       : chronologicalSplit(windows, settings.validationShare);
   const scaler = recipe.fit(selectWindows(windows, training), bars);
   const { windows: scaled, targets: own } = await scaleOnThreads(windows, recipe, scaler);
-  const targets = forEachOutput(own, recipe);
+  const targets = forEachOutput(own, outputsOf(recipe.network));
   const hash = createHash('sha256');
   for (const array of [scaled.matrix, scaled.starts, scaled.shift, scaled.gain, targets]) {
     hash.update(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
@@ -73,9 +73,8 @@ export function rangeOf(values: Int32Array): [least: number, largest: number] {
   return [least, largest];
 }
 
-/** `[N, O]`: each target once for every output of the recipe's network. */
-export function forEachOutput(targets: Float32Array, recipe: Recipe): Float32Array {
-  const outputs = outputsOf(recipe.network);
+/** `[N, O]`: each target once for every output of a network. */
+export function forEachOutput(targets: Float32Array, outputs: number): Float32Array {
   if (outputs === 1) return targets;
   const all = new Float32Array(targets.length * outputs);
   for (let i = 0; i < targets.length; i++) all.fill(targets[i], i * outputs, (i + 1) * outputs);

@@ -200,7 +200,7 @@ class PieceLoader implements TrainingShards {
     const { windows, targets } = await this.scaled(this.#pieces[shard], true);
     return {
       windows,
-      targets: forEachOutput(targets, this.#recipe),
+      targets: forEachOutput(targets, outputsOf(this.#recipe.network)),
       training: Int32Array.from({ length: windows.starts.length }, (_, window) => window),
     };
   }

@@ -5,7 +5,7 @@ import type { MarketBars } from '../bars/index.ts';
 import { BarcastError, epochMinute, isoOfMinute, type Progress } from '../base/index.ts';
 import { type Collective, soloCollective, together } from '../collective/index.ts';
 import type { Recipe } from '../features/index.ts';
-import type { Kernel, OptimizerSettings } from '../kernel/index.ts';
+import { type Kernel, type OptimizerSettings, outputsOf } from '../kernel/index.ts';
 import {
   checkModelName,
   type ModelDescription,
@@ -107,7 +107,7 @@ export async function trainModel(options: TrainOptions): Promise<TrainAnswer> {
     shards,
     validation: {
       windows: validationWindows,
-      targets: forEachOutput(recipe.targets(validationWindows, scaler), recipe),
+      targets: forEachOutput(recipe.targets(validationWindows, scaler), outputsOf(recipe.network)),
     },
     validationScore:
       recipe.training.calibrateAmplitude === true
