@@ -63,23 +63,23 @@ export async function doBlocks(task: Task, blocks: number, apart = false): Promi
   // A wait alone does not keep the process alive.
   const alive = setInterval(() => {}, 60_000);
   try {
-    await allDone(job, apart);
+    await allDone(job, helpers);
   } finally {
     clearInterval(alive);
   }
 }
 
-async function allDone({ state, blocks }: Job, apart: boolean): Promise<void> {
+async function allDone({ state, blocks }: Job, helpers: readonly Worker[]): Promise<void> {
   for (;;) {
     const done = Atomics.load(state, 1);
-    if (Atomics.load(state, 2) !== 0 || (apart && startWorkers().length === 0)) {
+    if (done >= blocks) return;
+    if (Atomics.load(state, 2) !== 0 || helpers.some((helper) => !startWorkers().includes(helper))) {
       throw new BarcastError(
         'BARCAST_E_INTERNAL',
         'a worker thread failed while it made windows',
         'run it again with --verbose and report what it prints',
       );
     }
-    if (done >= blocks) return;
     const waited = Atomics.waitAsync(state, 1, done, 1000);
     if (waited.async) await waited.value;
   }
