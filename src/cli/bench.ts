@@ -3,6 +3,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { benchData } from '../../bench/data.ts';
 import { benchInfer } from '../../bench/infer.ts';
 import { askPeers, peerFigures } from '../../bench/peer.ts';
+import { benchPieces } from '../../bench/pieces.ts';
 import type { Timing } from '../../bench/timing.ts';
 import { benchTrain } from '../../bench/train.ts';
 import { type Kernel, measureFmaPeak } from '../kernel/index.ts';
@@ -118,8 +119,25 @@ action<{ symbols: number; sessions: number; seconds: number }>(data, async (cont
   return { json: ours, text };
 });
 
+const pieces = command('pieces', 'an epoch over more bars than memory holds, all but the training itself')
+  .addOption(
+    new Option('--symbols <n>', 'symbols of the generated market').argParser(wholeNumber(3, 10_000)).default(500),
+  )
+  .addOption(new Option('--sessions <n>', 'its days; 1258 are five years').argParser(wholeNumber(5, 5000)).default(60));
+
+action<{ symbols: number; sessions: number }>(pieces, async (context, options) => {
+  const ours = await benchPieces({ ...options, progress: context.progress });
+  const count = (value: number) => value.toLocaleString('en-US');
+  const text = [
+    `${count(ours.rows)} rows of ${ours.symbols} symbols x ${ours.sessions} sessions, ${(ours.bytes / 1e9).toFixed(2)} GB, made in ${ours.generateSeconds.toFixed(0)} s; ${ours.machine}, Node ${ours.node}, ${ours.date}`,
+    `prepared in ${ours.prepareSeconds.toFixed(0)} s: ${count(ours.windows)} windows in ${ours.pieces} pieces`,
+    `an epoch of ${count(ours.trainingWindows)} windows in ${ours.epochSeconds.toFixed(0)} s, at most ${count(ours.peakMegabytes)} MB`,
+  ].join('\n');
+  return { json: ours, text };
+});
+
 export const registerBench: Register = (program) => {
   const bench = new Command('bench').description("this machine's figures");
-  for (const child of [data, train, infer]) bench.addCommand(child);
+  for (const child of [data, pieces, train, infer]) bench.addCommand(child);
   program.addCommand(bench);
 };

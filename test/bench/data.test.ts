@@ -68,3 +68,12 @@ test('bench data answers every figure', async (t) => {
   assert.equal((windows as unknown as unknown[]).length, 2);
   assert.ok(ready.windows > 2000);
 });
+
+test('bench pieces goes through every window once', async (t) => {
+  const { path: folder, remove } = temporaryFolder();
+  t.after(remove);
+  const figures = await answer(['bench', 'pieces', '--symbols', '4', '--sessions', '6'], folder);
+  assert.ok(Number(figures.trainingWindows) > 4000);
+  assert.equal(Number(figures.trainingWindows) + Number(figures.validationWindows), figures.windows);
+  assert.ok(Number(figures.peakMegabytes) > 0);
+});
