@@ -9,6 +9,7 @@ import {
   type Clock,
   type EpochMinute,
   epochMinute,
+  isoOfMinute,
   MS_PER_MINUTE,
   systemClock,
 } from '../../base/index.ts';
@@ -53,7 +54,7 @@ export function yahooStreamSource(options: YahooStreamOptions = {}): LiveSource 
           url: streamUrl,
           clock,
           talk: (send, asked) => new YahooTalk(send, asked, clock, where),
-          backfill: (asked, from, to, stop) => pastBars(history, asked, from, to, stop),
+          backfill: (asked, from, to, stop) => pastBars(history, asked, from, to, stop, options.notice),
           next,
           from: liveFrom,
           pace,
@@ -131,16 +132,20 @@ function messageOf(text: string): string | undefined {
   }
 }
 
-/** Complete bars of the regular session from a source of history, each minute once. */
+/** Complete bars of the regular session from a source of history, each minute once. What it could not get stays a gap, and is told. */
 async function pastBars(
   history: HistorySource,
   symbols: readonly string[],
   from: EpochMinute,
   to: EpochMinute,
   signal: AbortSignal,
+  notice: YahooStreamOptions['notice'],
 ): Promise<Bar[]> {
   const bars = new Map<string, Bar>();
-  for await (const rows of history.history({ symbols, from, to, signal })) {
+  const answers = history.history({ symbols, from, to, signal });
+  let answer = await answers.next();
+  for (; !answer.done; answer = await answers.next()) {
+    const rows = answer.value;
     for (let i = 0; i < rows.timeMs.length; i++) {
       const minute = epochMinute(rows.timeMs[i] / MS_PER_MINUTE);
       const whole = Number.isInteger(minute) && rows.timeMs[i] + MS_PER_MINUTE <= rows.askedAt && rows.close[i] > 0;
@@ -151,5 +156,7 @@ async function pastBars(
       bars.set(`${rows.symbol} ${minute}`, { symbol: rows.symbol, minute, open, high, low, close, volume });
     }
   }
+  for (const { symbol, reason } of answer.value.failed)
+    notice?.(`${symbol} has a gap from ${isoOfMinute(from)} to ${isoOfMinute(to)}: ${reason}`);
   return [...bars.values()];
 }

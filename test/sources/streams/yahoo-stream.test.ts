@@ -27,7 +27,7 @@ function historyOf(past: Bar[], clock: TestClock): HistorySource {
           volume: column('volume'),
         };
       }
-      return { unknown: [], failed: [] };
+      return { unknown: [], failed: symbols.includes('MSFT') ? [{ symbol: 'MSFT', reason: 'HTTP 500' }] : [] };
     },
   } as HistorySource;
 }
@@ -86,6 +86,7 @@ test('quotes become bars: volume is what the day gained; the first minute and ev
     collector.bars.slice(1).sort((a, b) => (a.symbol < b.symbol ? -1 : 1)),
     [built, { symbol: 'MSFT', minute: M0 + 1, open: 300, high: 300, low: 300, close: 300, volume: 0 }],
   );
+  assert.ok(notices.lines.some((line) => /MSFT has a gap from 2020-01-02T15:00.* HTTP 500/.test(line)));
   // It is asked again and again to keep sending.
   await server.askedAgain(3);
   clock.set(4, 30);
