@@ -20,6 +20,15 @@ export interface RawBars {
   readonly volume: Float64Array;
   /** What the source's clock said when it answered: a bar that had not ended by then is partial. */
   readonly askedAt: EpochMs;
+  /** Dividends and splits that came with the rows. */
+  readonly events?: readonly CorporateEvent[];
+}
+
+export interface CorporateEvent {
+  readonly timeMs: EpochMs;
+  readonly kind: 'dividend' | 'split';
+  /** Money a share, or new shares for an old one. */
+  readonly value: number;
 }
 
 /**
