@@ -7,6 +7,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   ingest: async () => (await import('./ingest.ts')).registerIngest,
   doctor: async () => (await import('./doctor.ts')).registerDoctor,
   train: async () => (await import('./train.ts')).registerTrain,
+  tune: async () => (await import('./tune.ts')).registerTune,
   evaluate: async () => (await import('./evaluate.ts')).registerEvaluate,
   'walk-forward': async () => (await import('./walk-forward.ts')).registerWalkForward,
   backtest: async () => (await import('./backtest.ts')).registerBacktest,

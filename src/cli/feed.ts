@@ -8,6 +8,7 @@ import {
   openBus,
   openSource,
   readerIfAny,
+  SOURCE_NAMES,
   type SourceName,
   type SourceOptions,
   withBus,
@@ -19,7 +20,7 @@ interface FeedCommand extends SourceOptions, BusOptions {
 }
 
 const feed = withBus(
-  withSource(command('feed', 'publish bars to a bus, for forecasters anywhere'), ['yahoo', 'replay', 'simulated']),
+  withSource(command('feed', 'publish bars to a bus, for forecasters anywhere'), SOURCE_NAMES),
   new Option('--bus <bus>', 'nats://[user:password@]host:port, several separated by commas').makeOptionMandatory(),
 );
 
@@ -31,7 +32,9 @@ action<FeedCommand>(feed, async (context, options) => {
   const startedAt = performance.now();
   let [bars, batches] = [0, 0];
   try {
-    const { source, symbols, close } = await openSource(options.source, options, [], reader, context.data);
+    const { source, symbols, close } = await openSource(options.source, options, [], reader, context.data, (line) =>
+      context.progress.say(line),
+    );
     try {
       if (symbols.length === 0)
         throw new BarcastError('BARCAST_E_SYMBOL', 'no symbols to feed', 'name some with --symbols, as in AAPL,MSFT');

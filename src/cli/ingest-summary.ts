@@ -1,5 +1,5 @@
 /** What an ingest did, for people: some lines, of which the last says what is still missing and why. */
-import type { HistoryAnswer, IngestAnswer, StillMissing } from '../sources/index.ts';
+import type { HistoryAnswer, IngestAnswer, StillMissing, TradeIngestAnswer } from '../sources/index.ts';
 
 export const count = (value: number): string => value.toLocaleString('en-US');
 
@@ -18,7 +18,7 @@ function lastLine(missing: readonly StillMissing[]): string {
   return `still missing, and asked for by the same command again: ${reasons.join('; ')}`;
 }
 
-export function summaryOf(answer: IngestAnswer | HistoryAnswer): string {
+export function summaryOf(answer: IngestAnswer | HistoryAnswer | TradeIngestAnswer): string {
   const flaws = [
     [answer.duplicates, 'duplicates'],
     [answer.conflicts, 'of them conflicts'],
@@ -38,6 +38,12 @@ export function summaryOf(answer: IngestAnswer | HistoryAnswer): string {
   ];
   const found = flaws.filter(([n]) => n > 0).map(([n, what]) => `${count(n)} ${what}`);
   if (found.length > 0) lines.push(`flaws: ${found.join(', ')}`);
+  if ('trades' in answer) {
+    const { trades, late, invalid, unknownConditions, cancelled, corrected, unmatched } = answer.trades;
+    lines.push(
+      `${count(trades)} trades: ${count(late)} too late, ${count(invalid)} impossible, ${count(unknownConditions)} of unknown conditions, ${count(cancelled)} cancelled, ${count(corrected)} corrected, ${count(unmatched)} corrections of trades that are not there`,
+    );
+  }
   if ('stillMissing' in answer) {
     const { unknown, notes, stillMissing } = answer;
     lines.push(...notes);

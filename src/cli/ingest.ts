@@ -9,27 +9,37 @@ import {
   type IngestAnswer,
   ingestFiles,
   ingestHistory,
+  ingestTrades,
   shareOf,
   type YahooSource,
 } from '../sources/index.ts';
-import { type Answer, action, type Context, command, type Register } from './context.ts';
+import { type Answer, action, type Context, command, type Register, wholeNumber } from './context.ts';
 import { summaryOf } from './ingest-summary.ts';
 import { type RangeOptions, rangeOf, type SymbolOptions, symbolsOf, withRange, withSymbols } from './selection.ts';
 import { withHistorySource } from './yahoo-source.ts';
 
 interface IngestCommand extends RangeOptions, SymbolOptions {
-  readonly source?: 'yahoo' | 'files' | 'simulated';
+  readonly source?: 'yahoo' | 'files' | 'simulated' | 'trades';
+  readonly lateness?: number;
   readonly yahooUrl?: string;
   readonly watch: boolean;
 }
 
 const ingest = withSymbols(withRange(command('ingest', 'bring bars into the store, or what it still lacks of them')))
-  .argument('[files...]', 'CSV, CSV.gz and Parquet files, or folders of them')
+  .argument(
+    '[files...]',
+    'CSV, CSV.gz and Parquet files, or folders of them; of trades also NDJSON, and - for standard input',
+  )
   .addOption(
     new Option(
       '--source <source>',
       'where the bars come from (default: files when files are named, or else yahoo)',
-    ).choices(['yahoo', 'files', 'simulated']),
+    ).choices(['yahoo', 'files', 'simulated', 'trades']),
+  )
+  .addOption(
+    new Option('--lateness <seconds>', 'of trades: how long after a younger one they may come (default: 60)').argParser(
+      wholeNumber(0, 86_400),
+    ),
   )
   .addOption(new Option('--yahoo-url <url>', "another server that speaks Yahoo's chart API"))
   .option('--watch', 'bring the store up to date after every session, until Ctrl-C', false);
@@ -86,6 +96,12 @@ function fromFiles(context: Context, options: IngestCommand, files: string[]): P
   return ingestFiles({ files, data, progress, ...(share === undefined ? {} : { share }) });
 }
 
+function fromTrades(context: Context, { lateness }: IngestCommand, files: string[]): Promise<IngestAnswer> {
+  const { data, progress } = context;
+  const latenessMs = lateness === undefined ? undefined : lateness * 1000;
+  return ingestTrades({ files, latenessMs, data, progress, signal: context.takeSignal() });
+}
+
 /** One answer after every session, on a line each. */
 async function watch(source: YahooSource, context: Context, options: IngestCommand, signal: AbortSignal) {
   const { json, progress } = context;
@@ -104,6 +120,7 @@ async function watch(source: YahooSource, context: Context, options: IngestComma
 
 action<IngestCommand>(ingest, async (context, options, files) => {
   const { source = files.length > 0 ? 'files' : 'yahoo', yahooUrl: url } = options;
+  if (source === 'trades') return answerOf(await fromTrades(context, options, files));
   if (source === 'files') return answerOf(await fromFiles(context, options, files));
   if (files.length > 0)
     throw new BarcastError('BARCAST_E_USAGE', `the source ${source} takes no files`, 'leave the files or --source out');

@@ -1,7 +1,7 @@
 /** Where live bars come from, for `serve` and `feed`: the options, and the source they open. */
 import { type Command, Option } from 'commander';
 import { BarcastError } from '../base/index.ts';
-import { type LiveSource, simulatedSource, yahooSource } from '../sources/index.ts';
+import { alpacaSource, type LiveSource, simulatedSource, yahooSource, yahooStreamSource } from '../sources/index.ts';
 import { type BarReader, openReader } from '../store/index.ts';
 import { type NatsBus, natsBus, replaySource } from '../stream/index.ts';
 import { positiveNumber, wholeNumber } from './context.ts';
@@ -15,7 +15,8 @@ import {
 } from './selection.ts';
 import { checkSymbols } from './store-bars.ts';
 
-export type SourceName = 'yahoo' | 'replay' | 'simulated';
+export const SOURCE_NAMES = ['yahoo', 'yahoo-stream', 'alpaca', 'alpaca-trades', 'replay', 'simulated'] as const;
+export type SourceName = (typeof SOURCE_NAMES)[number];
 
 export interface SourceOptions extends RangeOptions, SymbolOptions {
   readonly speed?: number;
@@ -57,13 +58,17 @@ export interface OpenSource {
 
 const nothing = async () => {};
 
-/** @param trained symbols that a model knows; taken where none were asked for */
+/**
+ * @param trained symbols that a model knows; taken where none were asked for
+ * @param notice told of connections lost and made again, one line each
+ */
 export async function openSource(
   name: SourceName,
   options: SourceOptions,
   trained: readonly string[],
   reader: BarReader | undefined,
   data: string,
+  notice: (line: string) => void,
 ): Promise<OpenSource> {
   const asked = symbolsOf(options);
   const { speed = name === 'replay' ? 60 : 1, yahooUrl: url } = options;
@@ -88,6 +93,13 @@ export async function openSource(
     case 'yahoo': {
       const source = yahooSource({ url });
       await source.sync();
+      return { source, symbols, warm: true, close: nothing };
+    }
+    case 'yahoo-stream':
+      return { source: yahooStreamSource({ url, notice }), symbols, warm: true, close: nothing };
+    case 'alpaca':
+    case 'alpaca-trades': {
+      const source = alpacaSource({ take: name === 'alpaca' ? 'bars' : 'trades', notice });
       return { source, symbols, warm: true, close: nothing };
     }
   }

@@ -13,6 +13,7 @@ import {
   openBus,
   openSource,
   readerIfAny,
+  SOURCE_NAMES,
   type SourceName,
   type SourceOptions,
   withBus,
@@ -33,12 +34,7 @@ interface ServeCommand extends ComputeOptions, SourceOptions, BusOptions {
 }
 
 const serve = withBus(
-  withSource(withCompute(command('serve', 'live forecasts over HTTP and WebSocket')), [
-    'yahoo',
-    'replay',
-    'simulated',
-    'bus',
-  ]),
+  withSource(withCompute(command('serve', 'live forecasts over HTTP and WebSocket')), [...SOURCE_NAMES, 'bus']),
   new Option('--bus <bus>', 'memory, or nats://[user:password@]host:port, several separated by commas').default(
     'memory',
   ),
@@ -139,7 +135,14 @@ async function run(context: Context, options: ServeCommand, opened: OpenModels):
       await serveOnBus({ ...common, bus, symbols, scores, part, onListening: onListening('the bus', symbols.length) });
       return;
     }
-    const { source, symbols, warm, close } = await openSource(options.source, options, trained, reader, context.data);
+    const { source, symbols, warm, close } = await openSource(
+      options.source,
+      options,
+      trained,
+      reader,
+      context.data,
+      (line) => context.progress.say(line),
+    );
     try {
       const listening = onListening(source.name, symbols.length);
       const scores = warm ? join(context.data, 'live') : undefined;

@@ -5,17 +5,7 @@
 import { BarcastError } from '../base/index.ts';
 import { type FittedScaler, type Recipe, recipeOf } from '../features/index.ts';
 import { checkShape, type KernelName, type NetworkShape } from '../kernel/index.ts';
-
-/** How raw outputs become forecasts with an interval; fitted on the validation part alone. */
-export interface Calibration {
-  /** The forecast return is the network's own times this: the least-squares amplitude on the validation part. */
-  readonly gain: number;
-  /** Nominal coverage of the interval. */
-  readonly level: number;
-  /** The interval's ends around the forecast return, in units of the window's volatility (split conformal). */
-  readonly low: number;
-  readonly high: number;
-}
+import type { Calibration } from './calibration.ts';
 
 /** Where a model came from. */
 export interface Provenance {

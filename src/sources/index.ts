@@ -13,5 +13,7 @@ export { findHoles, type RepairAnswer, repairGaps } from './repair.ts';
 export { ownPart, type Share, shareOf } from './share.ts';
 export * from './simulated/index.ts';
 export * from './source.ts';
+export * from './streams/index.ts';
+export * from './trades/index.ts';
 export { afterEverySession, type WatchedSource } from './watch.ts';
 export * from './yahoo/index.ts';

@@ -59,8 +59,9 @@ const predictor: Predictor = {
 
 test('a replay and a batch over the same bars make the same forecasts', async () => {
   const bars = madeUpBars();
-  const windows = buildWindows(marketOf(bars), recipe, { requireTarget: false });
-  const scaler = recipe.fit(windows);
+  const columns = marketOf(bars);
+  const windows = buildWindows(columns, recipe, { requireTarget: false });
+  const scaler = recipe.fit(windows, columns);
   const scaled = recipe.scale(windows, scaler);
   const batch = makeForecasts(scaled, await predictor.predict(scaled), MODEL, 0);
 
