@@ -7,7 +7,7 @@ export const INTERVAL_LEVEL = 0.8;
 
 /** A part without any skill on the validation part keeps this share of its amplitude, so that its ranking survives. */
 const LEAST_GAIN = 0.05;
-const MOST_GAIN = 1.1;
+const MOST_GAIN = 1.25;
 
 /** An hour's own quantile counts as much as that of all hours when it holds this many windows. */
 const HOUR_PRIOR = 1000;
