@@ -6,6 +6,7 @@
  *     m_i(t)  = sum over k of loading[i, k] F_k(t)                 the return of symbol i that the market explains
  *     p_i(t)  = sum over peers j of i of share[i, j] (r_j(t) - m_j(t))   what its nearest peers add to that
  *
+ * This is how factors are fitted; a minute's are estimated from the references that are there (`market-tape.ts`).
  * Weights are the leading eigenvectors of the references' correlations over a few minutes, over each one's deviation,
  * so that the lag between two quotes does not hide what they have in common. Loadings and shares are ridge regressions
  * (`market-loadings.ts`). Everything is fitted on the training part alone.
