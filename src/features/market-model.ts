@@ -37,8 +37,6 @@ export interface MarketModel {
   /** Sorted. */
   readonly references: readonly string[];
   readonly referenceIndex: ReadonlyMap<string, number>;
-  /** `[K, references]` */
-  readonly weights: Float32Array;
   /** `[references]` root mean square of each one's one-minute returns. */
   readonly deviations: Float32Array;
   /** Loadings `[K]` of a symbol of the training part; undefined for another one. */
@@ -62,11 +60,10 @@ const decoded = new WeakMap<FittedScaler, MarketModel>();
 export function marketOf(scaler: FittedScaler): MarketModel | undefined {
   const known = decoded.get(scaler);
   if (known) return known;
-  const { references, weights, deviations, symbols, loadings, peers } = scaler;
+  const { references, deviations, symbols, loadings, peers } = scaler;
   if (!Array.isArray(references) || references.length === 0) return undefined;
   const names = references as readonly string[];
-  const weightValues = decodeFloats(weights as string);
-  const factors = weightValues.length / names.length;
+  const factors = decodeFloats(loadings as string).length / (symbols as readonly string[]).length;
   const index = new Map((symbols as readonly string[]).map((symbol, i) => [symbol, i]));
   const rowsOf = (text: string, width: number) => {
     const all = decodeFloats(text);
@@ -79,7 +76,6 @@ export function marketOf(scaler: FittedScaler): MarketModel | undefined {
     factors,
     references: names,
     referenceIndex: new Map(names.map((symbol, i) => [symbol, i])),
-    weights: weightValues,
     deviations: decodeFloats(deviations as string),
     loadingsOf: rowsOf(loadings as string, factors),
     peersOf: rowsOf(peers as string, 2 * PEERS),
@@ -110,9 +106,9 @@ export function fitMarket(bars: MarketBars, before: number, longestQuietRun: num
   const series = factorSeries(returns, weights, factors);
   const span = { bars, slots, from: sessions[0], to: before, longestQuietRun };
   const { symbols, loadings } = fitLoadings(span, series);
+  if (symbols.length === 0) return {};
   return {
     references: chosen.map((symbol) => bars.symbols[symbol]),
-    weights: encodeFloats(weights),
     deviations: encodeFloats(deviations),
     symbols: symbols.map((symbol) => bars.symbols[symbol]),
     loadings: encodeFloats(loadings),
