@@ -17,7 +17,7 @@ import { type Bar, type MarketBars, sessionsBetween } from '../src/bars/index.ts
 import { BarcastError, type DayString, type EpochMinute, epochMinute, Random } from '../src/base/index.ts';
 import { recipeOf } from '../src/features/index.ts';
 import { initialWeights, type Kernel } from '../src/kernel/index.ts';
-import { Model } from '../src/model/index.ts';
+import { Model, plainCalibration } from '../src/model/index.ts';
 import {
   type Bus,
   type Forecast,
@@ -109,7 +109,7 @@ async function untrainedModel(kernel: Kernel, units: number): Promise<Model> {
     recipe: { name, version },
     shape,
     scaler: {},
-    calibration: { gain: 1, level: 0.8, low: -1.3, high: 1.3 },
+    calibration: plainCalibration(),
     weightsHash: 'untrained',
   };
   return Model.open(description, initialWeights(shape, 1), kernel);

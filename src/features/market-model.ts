@@ -6,6 +6,7 @@
  *     m_i(t)  = sum over k of loading[i, k] F_k(t)                 the return of symbol i that the market explains
  *     p_i(t)  = sum over peers j of i of share[i, j] (r_j(t) - m_j(t))   what its nearest peers add to that
  *
+ * This is how factors are fitted; a minute's are estimated from the references that are there (`market-tape.ts`).
  * Weights are the leading eigenvectors of the references' correlations over a few minutes, over each one's deviation,
  * so that the lag between two quotes does not hide what they have in common. Loadings and shares are ridge regressions
  * (`market-loadings.ts`). Everything is fitted on the training part alone.
@@ -36,8 +37,6 @@ export interface MarketModel {
   /** Sorted. */
   readonly references: readonly string[];
   readonly referenceIndex: ReadonlyMap<string, number>;
-  /** `[K, references]` */
-  readonly weights: Float32Array;
   /** `[references]` root mean square of each one's one-minute returns. */
   readonly deviations: Float32Array;
   /** Loadings `[K]` of a symbol of the training part; undefined for another one. */
@@ -61,11 +60,10 @@ const decoded = new WeakMap<FittedScaler, MarketModel>();
 export function marketOf(scaler: FittedScaler): MarketModel | undefined {
   const known = decoded.get(scaler);
   if (known) return known;
-  const { references, weights, deviations, symbols, loadings, peers } = scaler;
+  const { references, deviations, symbols, loadings, peers } = scaler;
   if (!Array.isArray(references) || references.length === 0) return undefined;
   const names = references as readonly string[];
-  const weightValues = decodeFloats(weights as string);
-  const factors = weightValues.length / names.length;
+  const factors = decodeFloats(loadings as string).length / (symbols as readonly string[]).length;
   const index = new Map((symbols as readonly string[]).map((symbol, i) => [symbol, i]));
   const rowsOf = (text: string, width: number) => {
     const all = decodeFloats(text);
@@ -78,7 +76,6 @@ export function marketOf(scaler: FittedScaler): MarketModel | undefined {
     factors,
     references: names,
     referenceIndex: new Map(names.map((symbol, i) => [symbol, i])),
-    weights: weightValues,
     deviations: decodeFloats(deviations as string),
     loadingsOf: rowsOf(loadings as string, factors),
     peersOf: rowsOf(peers as string, 2 * PEERS),
@@ -109,9 +106,9 @@ export function fitMarket(bars: MarketBars, before: number, longestQuietRun: num
   const series = factorSeries(returns, weights, factors);
   const span = { bars, slots, from: sessions[0], to: before, longestQuietRun };
   const { symbols, loadings } = fitLoadings(span, series);
+  if (symbols.length === 0) return {};
   return {
     references: chosen.map((symbol) => bars.symbols[symbol]),
-    weights: encodeFloats(weights),
     deviations: encodeFloats(deviations),
     symbols: symbols.map((symbol) => bars.symbols[symbol]),
     loadings: encodeFloats(loadings),

@@ -5,10 +5,14 @@
  */
 import { type MarketBars, sessionAt } from '../bars/index.ts';
 import type { EpochMinute } from '../base/index.ts';
+import { solvePenalised } from './linear-algebra.ts';
 import type { MarketModel } from './market-model.ts';
 import { SESSION_MINUTES } from './rows.ts';
 import { visitReturns } from './run-returns.ts';
 
+/** References that must have traded in the session for the market to be known: at least so many, and this share. */
+const LEAST_PRESENT = 2;
+const LEAST_SHARE_PRESENT = 0.1;
 /** A single return counts as at most this many deviations in the turbulence. */
 const MOST_DEVIATIONS = 8;
 /** Sessions whose minutes a live tape keeps. */
@@ -23,7 +27,7 @@ interface Slab {
   readonly minutes: (MarketMinute | undefined)[];
 }
 
-/** What the market did in a minute; all 0 while fewer than half of the references have traded in the session. */
+/** What the market did in a minute; all 0 while fewer than a tenth of the references have traded in the session. */
 export interface MarketMinute {
   /** `[K]` factor returns. */
   readonly factors: Float64Array;
@@ -114,20 +118,29 @@ export class MarketTape {
   }
 
   #made(slab: Slab, place: number): MarketMinute {
-    const { factors: K, weights, deviations } = this.#model;
+    const { factors: K, deviations } = this.#model;
     const n = deviations.length;
     let present = 0;
     for (let j = 0; j < n; j++) if (slab.first[j] <= place) present++;
-    if (2 * present < n) return this.#nothing;
-    const factors = new Float64Array(K);
+    if (present < Math.max(LEAST_PRESENT, LEAST_SHARE_PRESENT * n)) return this.#nothing;
+    // (sum of b b' / d² + I) F = sum of b r / d²: ridge regression over the references that are there.
+    const inputs = new Float64Array(K * K);
+    const products = new Float64Array(K);
     const residuals = new Float64Array(n);
     let turbulence = 0;
     for (let j = 0; j < n; j++) {
+      if (slab.first[j] > place) continue;
       const r = slab.returns[j * SESSION_MINUTES + place];
-      if (r === 0) continue;
-      for (let k = 0; k < K; k++) factors[k] += weights[k * n + j] * r;
+      const loadings = this.#loadings[j];
+      const precision = 1 / deviations[j] ** 2;
+      for (let k = 0; k < K; k++) {
+        const scaled = loadings[k] * precision;
+        products[k] += scaled * r;
+        for (let l = 0; l <= k; l++) inputs[k * K + l] += scaled * loadings[l];
+      }
       turbulence += Math.min(MOST_DEVIATIONS, Math.abs(r) / deviations[j]);
     }
+    const factors = solvePenalised(inputs, 1, products) ?? new Float64Array(K);
     for (let j = 0; j < n; j++) {
       if (slab.first[j] > place) continue;
       const loadings = this.#loadings[j];

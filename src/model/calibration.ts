@@ -33,6 +33,15 @@ export const strainFactor = (strain: number, { usual, slope }: StrainResponse): 
 /** Hours that a session of 390 minutes has begun. */
 export const HOURS = 7;
 
+/** Nothing fitted: every part as it is, the network's own interval. */
+export const plainCalibration = (parts = 2): Calibration => ({
+  gains: new Array(parts).fill(1),
+  level: 0.8,
+  below: new Array(HOURS).fill(1),
+  above: new Array(HOURS).fill(1),
+  strain: { usual: 0, slope: 0 },
+});
+
 /** Forecasts of N windows: log returns to the horizon. */
 export interface Predictions {
   readonly predictedReturn: Float64Array;

@@ -22,6 +22,15 @@ export interface Provenance {
   readonly steps: number;
   readonly trainLoss: number;
   readonly validation: Validation;
+  /** Losses of every epoch, in their order; absent in models of earlier versions. */
+  readonly history?: readonly EpochLosses[];
+}
+
+/** Mean losses of one epoch, numbered from 1. */
+export interface EpochLosses {
+  readonly epoch: number;
+  readonly trainLoss: number;
+  readonly validationLoss: number;
 }
 
 /** What the validation part said when training ended. */

@@ -7,13 +7,13 @@ export const INTERVAL_LEVEL = 0.8;
 
 /** A part without any skill on the validation part keeps this share of its amplitude, so that its ranking survives. */
 const LEAST_GAIN = 0.05;
-const MOST_GAIN = 1.1;
+const MOST_GAIN = 1.25;
 
 /** An hour's own quantile counts as much as that of all hours when it holds this many windows. */
 const HOUR_PRIOR = 1000;
 
-/** Responses to the market's strain that are tried. */
-const STRAIN_SLOPES = [0, 0.5, 1, 1.5, 2, 3];
+/** Responses to the market's strain that are tried. None is too weak: a calm calibration part knows no storm. */
+const STRAIN_SLOPES = [1, 1.5, 2, 3];
 
 function medianOf(values: Float64Array): number {
   const sorted = values.slice().sort();

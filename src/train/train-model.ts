@@ -222,6 +222,7 @@ async function describe(
       steps: result.steps,
       trainLoss: best.trainLoss,
       validation,
+      history: result.history.map(({ epoch, trainLoss, validationLoss }) => ({ epoch, trainLoss, validationLoss })),
     },
   };
   // The version names everything but the hour of training: the same training again is the same version.

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { recipeOf } from '../../src/features/index.ts';
 import { chooseKernel, initialWeights, type NetworkShape } from '../../src/kernel/index.ts';
-import { Registry, weightsHash } from '../../src/model/index.ts';
+import { plainCalibration, Registry, weightsHash } from '../../src/model/index.ts';
 import type { LiveSource } from '../../src/sources/index.ts';
 import { fixedModel, LiveState, memoryBus, startLive, watchRegistry } from '../../src/stream/index.ts';
 import { clockAt, OPEN } from './fixtures.ts';
@@ -32,7 +32,7 @@ test('promote, rollback and shadow under load', async (t) => {
       recipe: { name: recipe.name, version: recipe.version },
       shape,
       scaler: scalerOf(minutes),
-      calibration: { gain: 1, level: 0.8, low: -1, high: 1 },
+      calibration: plainCalibration(),
       weightsHash: weightsHash(weights),
     } as const;
     registry.save(description, weights);

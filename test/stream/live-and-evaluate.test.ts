@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { evaluateModel } from '../../src/evaluate/index.ts';
 import { recipeOf } from '../../src/features/index.ts';
 import { chooseKernel, initialWeights, type NetworkShape } from '../../src/kernel/index.ts';
-import { Model, weightsHash } from '../../src/model/index.ts';
+import { Model, plainCalibration, weightsHash } from '../../src/model/index.ts';
 import type { LiveSource } from '../../src/sources/index.ts';
 import { fixedModel, LiveState, memoryBus, startLive } from '../../src/stream/index.ts';
 import { clockAt, marketOf, OPEN } from './fixtures.ts';
@@ -25,7 +25,7 @@ test('the live scores of a whole session are those of evaluate', async (t) => {
     recipe: { name: recipe.name, version: recipe.version },
     shape,
     scaler: scalerOf(minutes),
-    calibration: { gain: 0.7, level: 0.8, low: -1.2, high: 1.3 },
+    calibration: { ...plainCalibration(), gains: [0.7, 0.6] },
     weightsHash: weightsHash(weights),
   } as const;
   const model = await Model.open(description, weights, kernel);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { recipeOf, type WindowSet } from '../../src/features/index.ts';
 import { initialWeights, type Kernel, type NetworkShape, referenceKernel } from '../../src/kernel/index.ts';
-import { type ModelDescription, Registry, weightsHash } from '../../src/model/index.ts';
+import { type ModelDescription, plainCalibration, Registry, weightsHash } from '../../src/model/index.ts';
 import { makeForecasts, type WatchedModels, watchRegistry } from '../../src/stream/index.ts';
 
 const recipe = recipeOf('returns');
@@ -86,7 +86,7 @@ describe('the models of a registry', () => {
     recipe: { name: recipe.name, version: recipe.version },
     shape,
     scaler: {},
-    calibration: { gain: 1, level: 0.8, low: -1, high: 1 },
+    calibration: plainCalibration(),
     weightsHash: weightsHash(weights),
   });
   const save = (version: string, seed: number, name = 'm') => {
