@@ -13,12 +13,16 @@ export interface Timing {
 const WARM_UP_RUNS = 5;
 const LEAST_RUNS = 20;
 
-/** Times work one run after another for at least `seconds` and twenty runs, after five that do not count. */
-export async function time(work: () => Promise<unknown>, seconds: number): Promise<Timing> {
-  for (let run = 0; run < WARM_UP_RUNS; run++) await work();
+/** Times work one run after another for at least `seconds` and `least` runs, after `warmUp` ones that do not count. */
+export async function time(
+  work: () => Promise<unknown>,
+  seconds: number,
+  { warmUp = WARM_UP_RUNS, least = LEAST_RUNS }: { readonly warmUp?: number; readonly least?: number } = {},
+): Promise<Timing> {
+  for (let run = 0; run < warmUp; run++) await work();
   const taken: number[] = [];
   const startedAt = performance.now();
-  while (taken.length < LEAST_RUNS || performance.now() - startedAt < seconds * 1000) {
+  while (taken.length < least || performance.now() - startedAt < seconds * 1000) {
     const before = performance.now();
     await work();
     taken.push(performance.now() - before);

@@ -7,6 +7,8 @@ import { ForecastTable } from './table.js';
 
 const SCOREBOARD_EVERY_MS = 20_000;
 const HASH_SHOWN = 10;
+/** Minutes behind the bars that are out of the ordinary. */
+const LATE_MINUTES = 3;
 
 const byId = (id) => document.getElementById(id);
 const setText = (id, text) => {
@@ -55,6 +57,7 @@ function showConnection() {
     const { state } = status.source;
     if (state === 'ended') [kind, text] = ['waiting', 'Source ended'];
     else if (state === 'failed') [kind, text] = ['lost', 'Source failed'];
+    else if (status.bus && status.bus.state !== 'connected') [kind, text] = ['lost', 'Bus lost'];
     else if (!status.ready) [kind, text] = ['waiting', 'Not ready'];
   }
   const pill = byId('connection');
@@ -108,8 +111,13 @@ function onTime(iso) {
 
 function onStatus(message) {
   status = message;
-  const { model, source } = message;
-  setText('source', source.name);
+  const { model, shadow, source, bus } = message;
+  setText('source', bus ? `${source.name} over ${bus.name}` : source.name);
+  byId('shadow-fact').hidden = !shadow;
+  setText('shadow', shadow?.name ?? '');
+  setText('shadow-hash', shadow?.weightsHash.slice(0, HASH_SHOWN) ?? '');
+  if (!shadow) scores.setShadow(null);
+  scores.setAlarms(message.alarms);
   setText('model', model?.name ?? 'none yet');
   setText('hash', model?.weightsHash.slice(0, HASH_SHOWN) ?? '');
   if (model) {
@@ -118,10 +126,8 @@ function onStatus(message) {
     setText('interval-head', `${percent(model.level, 0)} interval`);
     setText('legend-level', percent(model.level, 0));
     scores.setLevel(model.level);
-    if (weights !== undefined && weights !== model.weightsHash) {
-      table.clearForecasts();
-      void load();
-    }
+    // What the model before has forecast stays until the next minute replaces it; the scores are the new model's.
+    if (weights !== undefined && weights !== model.weightsHash) void load();
     weights = model.weightsHash;
   }
   showConnection();
@@ -156,6 +162,8 @@ async function loadScoreboard() {
   try {
     const report = await get('scoreboard');
     scores.setOverall(report.overall);
+    scores.setShadow(report.shadow?.overall ?? null);
+    scores.setDrift(report.drift);
     symbolScores = new Map(report.symbols.map((it) => [it.symbol, it.session]));
     for (const { last } of report.symbols) if (last) table.setScored(last);
     scores.setSymbol(table.selected, symbolScores.get(table.selected));
@@ -170,8 +178,16 @@ function scoreboardSoon() {
   if (!document.hidden) scoreboardTimer ||= setTimeout(() => void loadScoreboard(), Math.max(0, wait));
 }
 
+/** How far the newest forecast is behind the newest bar, in minutes of the market. */
+function showLag({ windows, lagMinutes }) {
+  const text = lagMinutes === 0 ? 'not at all' : `${lagMinutes} min`;
+  setText('lag', { none: 'no bars yet', warming: 'warming up', warm: text }[windows]);
+  byId('lag').classList.toggle('late', lagMinutes > LATE_MINUTES);
+}
+
 function onMessage(message) {
   if (message.marketTime) onTime(message.marketTime);
+  if (message.windows) showLag(message);
   if (message.type === 'status') onStatus(message);
   else if (message.type === 'forecasts') {
     for (const forecast of message.forecasts) {
@@ -189,6 +205,7 @@ function onMessage(message) {
   } else if (message.type === 'scores') {
     for (const scored of message.scores) table.setScored(scored);
     scores.setOverall(message.overall);
+    scores.setShadow(message.shadow);
     scoreboardSoon();
   }
   chooseOne();

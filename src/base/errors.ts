@@ -21,7 +21,7 @@ export const ERROR_CODES = {
   BARCAST_E_DISK_FULL: [1, 'The disk is full; what was stored before is untouched.'],
   BARCAST_E_PERMISSION: [1, 'The operating system refused to read or write a file or folder.'],
   BARCAST_E_NETWORK: [1, 'The source of bars, or a bus, cannot be reached.'],
-  BARCAST_E_RATE_LIMITED: [1, 'The source of bars refuses further requests for now (HTTP 429).'],
+  BARCAST_E_RATE_LIMITED: [1, 'The source of bars, or this server, refuses further requests for now (HTTP 429).'],
   BARCAST_E_SOURCE_FORMAT: [1, 'The source of bars answered in a form that is not the documented one.'],
   BARCAST_E_MODEL_MISSING: [2, 'No model of that name or version.'],
   BARCAST_E_MODEL_FORMAT: [2, 'A model file is truncated, foreign, or does not fit its description.'],

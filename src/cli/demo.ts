@@ -13,6 +13,7 @@ import type { Kernel } from '../kernel/index.ts';
 import { type Model, Registry } from '../model/index.ts';
 import { ingestHistory, type SimulatedSource, simulatedSource } from '../sources/index.ts';
 import { openReader } from '../store/index.ts';
+import { fixedModel } from '../stream/index.ts';
 import { trainModel } from '../train/index.ts';
 import { type ComputeOptions, withCompute, withKernel } from './compute.ts';
 import { action, type Context, command, positiveNumber, type Register, wholeNumber } from './context.ts';
@@ -183,7 +184,8 @@ async function serve(
   const reader = await openReader(demoData(context));
   try {
     await serveLive({
-      model,
+      models: fixedModel(model),
+      active: model,
       source,
       symbols: SYMBOLS,
       warmUp: { reader },

@@ -1,4 +1,4 @@
-/** `barcast models list|show|promote|rollback`: the registry. */
+/** `barcast models list|show|promote|rollback|shadow`: the registry. A running `barcast serve` follows it. */
 
 import { Command } from 'commander';
 import { BarcastError } from '../base/index.ts';
@@ -8,8 +8,8 @@ import { action, command, type Register } from './context.ts';
 const list = action(command('list', 'the models and their versions'), async ({ models }) => {
   const entries = new Registry(models).list();
   const lines = entries.map(
-    ({ name, current, versions }) =>
-      `${name}  current ${current ?? 'none'}  ${versions.length} version${versions.length === 1 ? '' : 's'}`,
+    ({ name, current, shadow, versions }) =>
+      `${name}  current ${current ?? 'none'}${shadow ? `  shadow ${shadow}` : ''}  ${versions.length} version${versions.length === 1 ? '' : 's'}`,
   );
   return {
     json: { models: entries },
@@ -48,8 +48,32 @@ const rollback = action(
   },
 );
 
+interface ShadowCommand {
+  readonly off?: boolean;
+}
+
+const shadow = action<ShadowCommand>(
+  command('shadow', 'let a second model forecast silently beside the current one, and be scored')
+    .argument('<name>', "the model's name")
+    .argument('[model]', 'NAME@VERSION, or NAME for its current version')
+    .option('--off', 'let no model shadow it'),
+  async ({ models }, { off }, [name, reference]) => {
+    if ((reference === undefined) !== (off === true))
+      throw new BarcastError(
+        'BARCAST_E_USAGE',
+        'a shadow is either a model or --off',
+        `write 'barcast models shadow ${name} NAME@VERSION', or '--off' to end it`,
+      );
+    const chosen = new Registry(models).shadow(name, reference);
+    return {
+      json: { model: name, shadow: chosen ?? null },
+      text: chosen ? `${chosen} now forecasts silently beside ${name}` : `${name} has no shadow now`,
+    };
+  },
+);
+
 export const registerModels: Register = (program) => {
   const models = new Command('models').description('the registry of models');
-  for (const child of [list, show, promote, rollback]) models.addCommand(child);
+  for (const child of [list, show, promote, rollback, shadow]) models.addCommand(child);
   program.addCommand(models);
 };

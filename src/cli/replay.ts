@@ -1,7 +1,6 @@
 /** `barcast replay`: a past session through the live path, as fast as it goes. */
 
 import { BarcastError, MS_PER_MINUTE } from '../base/index.ts';
-import { LiveMarket } from '../features/index.ts';
 import { openReader } from '../store/index.ts';
 import { type Forecast, replayForecasts } from '../stream/index.ts';
 import { type ComputeOptions, withCompute, withModel } from './compute.ts';
@@ -29,12 +28,11 @@ action<ReplayCommand>(replay, (context, options, [reference]) =>
     try {
       const stored = await reader.symbols();
       const symbols = checkSymbols(context.data, stored, symbolsOf(options)) ?? stored;
-      const market = new LiveMarket(model.recipe, model.scaler);
       const forecasts: Forecast[] = [];
       const startedAt = performance.now();
       const { progress } = context;
       const signal = context.takeSignal();
-      for await (const minute of replayForecasts({ reader, ...range, symbols, market, predictor: model, signal })) {
+      for await (const minute of replayForecasts({ reader, ...range, symbols, predictor: model, signal })) {
         forecasts.push(...minute);
         const at = Date.parse(minute[0].asOf) / MS_PER_MINUTE - range.from;
         progress.update(

@@ -2,48 +2,49 @@
 import { join } from 'node:path';
 import { Option } from 'commander';
 import { BarcastError } from '../base/index.ts';
-import type { Model } from '../model/index.ts';
-import { type LiveSource, simulatedSource, yahooSource } from '../sources/index.ts';
-import { type BarReader, openReader } from '../store/index.ts';
-import { replaySource } from '../stream/index.ts';
-import { type ComputeOptions, withCompute, withModel } from './compute.ts';
-import { action, type Context, command, positiveNumber, type Register, wholeNumber } from './context.ts';
-import { serveLive } from './live-server.ts';
+import type { Kernel } from '../kernel/index.ts';
+import { type Model, Registry } from '../model/index.ts';
+import { fixedModel, type ModelSource, type ModelsInUse, watchRegistry } from '../stream/index.ts';
+import { type ComputeOptions, withCompute, withKernel } from './compute.ts';
+import { action, type Context, command, type Register, wholeNumber } from './context.ts';
+import { type ModelInUse, serveLive, serveOnBus } from './live-server.ts';
 import {
-  closedRangeOf,
-  type RangeOptions,
-  type SymbolOptions,
-  symbolsOf,
-  withRange,
-  withSymbols,
-} from './selection.ts';
-import { checkSymbols } from './store-bars.ts';
+  type BusOptions,
+  openBus,
+  openSource,
+  readerIfAny,
+  SOURCE_NAMES,
+  type SourceName,
+  type SourceOptions,
+  withBus,
+  withSource,
+} from './live-source.ts';
+import { symbolsOf } from './selection.ts';
 
-interface ServeCommand extends ComputeOptions, RangeOptions, SymbolOptions {
+interface ServeCommand extends ComputeOptions, SourceOptions, BusOptions {
   readonly model: string;
-  readonly source: 'yahoo' | 'replay' | 'simulated' | 'bus';
-  readonly bus: string;
-  readonly speed?: number;
-  readonly yahooUrl?: string;
+  readonly source: SourceName | 'bus';
+  readonly part: 'all' | 'api';
   readonly host: string;
   readonly port: number;
   readonly token?: string;
+  readonly rateLimit: number;
+  readonly maxClients: number;
+  readonly trustProxy?: string;
 }
 
-const serve = withSymbols(withRange(withCompute(command('serve', 'live forecasts over HTTP and WebSocket'))))
+const serve = withBus(
+  withSource(withCompute(command('serve', 'live forecasts over HTTP and WebSocket')), [...SOURCE_NAMES, 'bus']),
+  new Option('--bus <bus>', 'memory, or nats://[user:password@]host:port, several separated by commas').default(
+    'memory',
+  ),
+)
   .addOption(new Option('--model <model>', 'NAME, NAME@VERSION or a folder').makeOptionMandatory())
   .addOption(
-    new Option('--source <source>', 'where the bars come from')
-      .choices(['yahoo', 'replay', 'simulated', 'bus'])
-      .default('yahoo'),
+    new Option('--part <part>', 'on a NATS bus: forecast and answer, or answer only what others forecast')
+      .choices(['all', 'api'])
+      .default('all'),
   )
-  .addOption(new Option('--bus <bus>', 'memory; nats://… is for a later version').default('memory'))
-  .addOption(
-    new Option('--speed <x>', 'market minutes a real minute, of a replay or the simulated exchange').argParser(
-      positiveNumber,
-    ),
-  )
-  .addOption(new Option('--yahoo-url <url>', 'another server that speaks the chart API'))
   .addOption(
     new Option('--host <address>', 'address to listen on; beyond this machine it needs --token').default('127.0.0.1'),
   )
@@ -53,92 +54,105 @@ const serve = withSymbols(withRange(withCompute(command('serve', 'live forecasts
       .argParser(wholeNumber(0, 65_535))
       .default(8080),
   )
-  .addOption(new Option('--token <token>', 'what clients must send as Authorization: Bearer').env('BARCAST_TOKEN'));
+  .addOption(new Option('--token <token>', 'what clients must send as Authorization: Bearer').env('BARCAST_TOKEN'))
+  .addOption(
+    new Option('--rate-limit <n>', 'requests a minute from one address; 0 for any number')
+      .argParser(wholeNumber(0, 1_000_000_000))
+      .default(1200),
+  )
+  .addOption(new Option('--max-clients <n>', 'WebSocket clients').argParser(wholeNumber(1, 1_000_000)).default(2000))
+  .addOption(new Option('--trust-proxy <addresses>', 'proxies whose X-Forwarded-For is believed, as 10.0.0.0/8'));
 
-interface OpenSource {
-  readonly source: LiveSource;
-  readonly symbols: readonly string[];
-  readonly warm: boolean;
+/** The models of a name, followed while the registry changes; of a version or a folder, always that one. */
+interface OpenModels {
+  readonly models: ModelSource;
+  readonly first: ModelInUse;
+  readonly shadow?: ModelInUse;
+  /** Told of every change from now on. */
+  onChange(listener: (models: { readonly active: ModelInUse; readonly shadow?: ModelInUse }) => void): void;
   close(): Promise<void>;
 }
 
-const nothing = async () => {};
-
-async function openSource(
-  options: ServeCommand,
-  model: Model,
-  reader: BarReader | undefined,
-  data: string,
-): Promise<OpenSource> {
-  const asked = symbolsOf(options);
-  const { speed = options.source === 'replay' ? 60 : 1, yahooUrl: url } = options;
-  const trained = model.description.provenance?.symbols ?? [];
-  switch (options.source) {
-    case 'replay': {
-      const range = closedRangeOf(options);
-      if (!reader)
-        throw new BarcastError(
-          'BARCAST_E_STORE_EMPTY',
-          `there is no store in ${data} to replay`,
-          "'barcast ingest' makes one",
-        );
-      const stored = await reader.symbols();
-      const symbols = checkSymbols(data, stored, asked) ?? stored;
-      return { source: replaySource({ reader, ...range, speed }), symbols, warm: false, close: nothing };
-    }
-    case 'simulated': {
-      const source = await simulatedSource({ url, speed });
-      return { source, symbols: asked ?? trained, warm: true, close: () => source.close() };
-    }
-    case 'yahoo': {
-      const source = yahooSource({ url });
-      await source.sync();
-      return { source, symbols: asked ?? trained, warm: true, close: nothing };
-    }
-    default:
-      throw new BarcastError(
-        'BARCAST_E_BUS',
-        'bars from a bus are not served by this version',
-        'choose --source yahoo, replay or simulated',
-      );
+async function openModels(reference: string, context: Context, kernel: Kernel): Promise<OpenModels> {
+  const registry = new Registry(context.models);
+  if (registry.list().some(({ name, current }) => name === reference && current !== null)) {
+    let listener = (_: ModelsInUse) => {};
+    const models = await watchRegistry({
+      registry,
+      name: reference,
+      kernel,
+      notice: (line) => context.progress.say(line),
+      onChange: (changed) => listener(changed),
+    });
+    const { active, shadow } = models.current();
+    return {
+      models,
+      first: active,
+      shadow,
+      onChange: (tell) => {
+        listener = tell;
+      },
+      close: () => models.close(),
+    };
   }
+  const model: Model = await registry.load(reference, kernel);
+  return { models: fixedModel(model), first: model, onChange: () => {}, close: async () => model.close() };
 }
 
-async function readerIfAny(data: string): Promise<BarReader | undefined> {
-  try {
-    return await openReader(data);
-  } catch (error) {
-    if (error instanceof BarcastError && error.code === 'BARCAST_E_STORE_EMPTY') return undefined;
-    throw error;
-  }
-}
-
-async function run(context: Context, options: ServeCommand, model: Model): Promise<void> {
+async function run(context: Context, options: ServeCommand, opened: OpenModels): Promise<void> {
+  const { host, port, token, maxClients, trustProxy } = options;
+  const { models, first, shadow } = opened;
+  const notice = (line: string) => context.progress.say(line);
   const reader = await readerIfAny(context.data);
+  const trained = first.description.provenance?.symbols ?? [];
+  const common = {
+    models,
+    active: first,
+    shadow,
+    onChange: opened.onChange,
+    host,
+    port,
+    token,
+    rateLimit: options.rateLimit || (false as const),
+    maxClients,
+    trustProxy,
+    signal: context.takeSignal(),
+    notice,
+  };
+  const onListening = (source: string, symbols: number) => (url: string) => {
+    const followed = symbols > 0 ? `${symbols} symbols` : 'every symbol';
+    const line = `serving ${first.name} on ${url} (${followed} from ${source}); Ctrl-C stops it`;
+    const { name: model, weightsHash } = first;
+    if (context.json) process.stdout.write(`${JSON.stringify({ url, model, weightsHash, symbols, source })}\n`);
+    else context.print(line);
+  };
   try {
-    const { source, symbols, warm, close } = await openSource(options, model, reader, context.data);
+    if (options.source === 'bus') {
+      const symbols = symbolsOf(options) ?? [];
+      const bus = await openBus(options, notice);
+      const scores = join(context.data, 'live');
+      const { part } = options;
+      await serveOnBus({ ...common, bus, symbols, scores, part, onListening: onListening('the bus', symbols.length) });
+      return;
+    }
+    const { source, symbols, warm, close } = await openSource(
+      options.source,
+      options,
+      trained,
+      reader,
+      context.data,
+      (line) => context.progress.say(line),
+    );
     try {
-      const { host, port, token } = options;
-      await serveLive({
-        model,
-        source,
-        symbols,
-        warmUp: warm && reader ? { reader } : undefined,
-        scores: warm ? join(context.data, 'live') : undefined,
-        host,
-        port,
-        token,
-        signal: context.takeSignal(),
-        notice: (line) => context.progress.say(line),
-        onListening: (url) => {
-          const line = `serving ${model.name} on ${url} (${symbols.length} symbols from ${source.name}); Ctrl-C stops it`;
-          if (context.json)
-            process.stdout.write(
-              `${JSON.stringify({ url, model: model.name, weightsHash: model.weightsHash, symbols: symbols.length, source: source.name })}\n`,
-            );
-          else context.print(line);
-        },
-      });
+      const listening = onListening(source.name, symbols.length);
+      const scores = warm ? join(context.data, 'live') : undefined;
+      if (options.bus === 'memory') {
+        const warmUp = warm && reader ? { reader } : undefined;
+        await serveLive({ ...common, source, symbols, warmUp, scores, onListening: listening });
+      } else {
+        const bus = await openBus(options, notice);
+        await serveOnBus({ ...common, bus, source, symbols, scores, part: options.part, onListening: listening });
+      }
     } finally {
       await close();
     }
@@ -148,13 +162,26 @@ async function run(context: Context, options: ServeCommand, model: Model): Promi
 }
 
 action<ServeCommand>(serve, async (context, options) => {
-  if (options.bus !== 'memory')
+  if (options.source === 'bus' && options.bus === 'memory')
     throw new BarcastError(
-      'BARCAST_E_BUS',
-      `the bus '${options.bus}' is not served by this version`,
-      'leave --bus out: the bus in memory serves one process',
+      'BARCAST_E_USAGE',
+      'the bus in memory has no bars of others',
+      'name a server with --bus nats://host:4222, or choose another --source',
     );
-  await withModel(options.model, options, context, (model) => run(context, options, model));
+  if (options.part === 'api' && options.bus === 'memory')
+    throw new BarcastError(
+      'BARCAST_E_USAGE',
+      'nobody else forecasts on the bus in memory',
+      'leave --part out, or name a server with --bus nats://host:4222',
+    );
+  await withKernel(options, context, async (kernel) => {
+    const opened = await openModels(options.model, context, kernel);
+    try {
+      await run(context, options, opened);
+    } finally {
+      await opened.close();
+    }
+  });
   return undefined;
 });
 

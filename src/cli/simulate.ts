@@ -9,6 +9,7 @@ interface SimulateCommand {
   readonly host: string;
   readonly seed: number;
   readonly faults?: string;
+  readonly limit?: number;
   readonly now?: string;
   readonly speed?: number;
   readonly skipClosed?: boolean;
@@ -24,6 +25,9 @@ const simulate = command('simulate', "a simulated exchange that answers Yahoo's 
   .addOption(new Option('--host <address>', 'address to listen on').default('127.0.0.1'))
   .addOption(new Option('--seed <n>', 'names the market').argParser(wholeNumber(0, 2 ** 48)).default(1))
   .addOption(new Option('--faults <list>', 'faults to order with their rates, as in 429:0.05,null:0.01'))
+  .addOption(
+    new Option('--limit <n>', 'requests a second that it answers; others get status 429').argParser(positiveNumber),
+  )
   .addOption(new Option('--now <instant>', 'what its clock says at the start (ISO 8601; default: the present)'))
   .addOption(new Option('--speed <x>', 'market minutes a real minute').argParser(positiveNumber).default(1))
   .addOption(new Option('--pattern <pattern>', 'what there is to learn').choices(['echo', 'none']).default('echo'))
@@ -40,23 +44,29 @@ function instant(text: string) {
   return epochMs(ms);
 }
 
-action<SimulateCommand>(simulate, async (context, { port, host, seed, faults, now, speed, skipClosed, pattern }) => {
-  const exchange = await startExchange({
-    port,
-    host,
-    seed,
-    pattern,
-    speed,
-    skipClosed,
-    ...(faults === undefined ? {} : { faults: parseFaults(faults) }),
-    ...(now === undefined ? {} : { now: instant(now) }),
-  });
-  const at = isoOf(exchange.clock.now());
-  if (context.json) process.stdout.write(`${JSON.stringify({ url: exchange.url, seed, now: at })}\n`);
-  else context.print(`simulated exchange on ${exchange.url}, its clock at ${at}; Ctrl-C stops it`);
-  await new Promise<void>((resolve) => context.takeSignal().addEventListener('abort', () => resolve(), { once: true }));
-  await exchange.close();
-  return undefined;
-});
+action<SimulateCommand>(
+  simulate,
+  async (context, { port, host, seed, faults, limit, now, speed, skipClosed, pattern }) => {
+    const exchange = await startExchange({
+      port,
+      host,
+      seed,
+      pattern,
+      speed,
+      skipClosed,
+      ...(faults === undefined ? {} : { faults: parseFaults(faults) }),
+      ...(limit === undefined ? {} : { limitPerSecond: limit }),
+      ...(now === undefined ? {} : { now: instant(now) }),
+    });
+    const at = isoOf(exchange.clock.now());
+    if (context.json) process.stdout.write(`${JSON.stringify({ url: exchange.url, seed, now: at })}\n`);
+    else context.print(`simulated exchange on ${exchange.url}, its clock at ${at}; Ctrl-C stops it`);
+    await new Promise<void>((resolve) =>
+      context.takeSignal().addEventListener('abort', () => resolve(), { once: true }),
+    );
+    await exchange.close();
+    return undefined;
+  },
+);
 
 export const registerSimulate: Register = (program) => program.addCommand(simulate);

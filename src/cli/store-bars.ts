@@ -1,8 +1,11 @@
 /** Reads the bars that a command is about, or says what is missing. */
 
+import { totalmem } from 'node:os';
 import type { MarketBars } from '../bars/index.ts';
 import { BarcastError } from '../base/index.ts';
-import { openReader } from '../store/index.ts';
+import type { Recipe } from '../features/index.ts';
+import { type BarReader, openReader } from '../store/index.ts';
+import { bytesInMemory, type StorePieces } from '../train/index.ts';
 import { type MinuteRange, type RangeOptions, rangeOf, type SymbolOptions, symbolsOf } from './selection.ts';
 
 /** A list this long is a universe and may name symbols that the store lacks; a shorter one means each of its names. */
@@ -31,6 +34,39 @@ export async function readBarsWithin(
   } finally {
     reader.close();
   }
+}
+
+/** Of the machine's memory: a training that would take more goes in pieces. */
+const SHARE_OF_MEMORY = 0.4;
+
+/** What to train on: bars in memory, or a reader of pieces where they would take too much of it. */
+export type TrainingBars =
+  | { readonly bars: MarketBars }
+  | { readonly pieces: StorePieces & { readonly reader: BarReader } };
+
+/**
+ * The bars of the options' symbols and range, to train on. A reader of pieces is the caller's to close.
+ * @param inPieces takes pieces however few bars there are
+ * @throws BARCAST_E_STORE_EMPTY, BARCAST_E_SYMBOL, BARCAST_E_DATE
+ */
+export async function trainingBars(
+  data: string,
+  options: RangeOptions & SymbolOptions,
+  recipe: Recipe,
+  inPieces: boolean,
+): Promise<TrainingBars> {
+  const range = rangeOf(options);
+  const reader = await openReader(data);
+  let keep = false;
+  try {
+    const symbols = checkSymbols(data, await reader.symbols(), symbolsOf(options));
+    const rows = (await reader.rowsByDay({ symbols, ...range })).reduce((sum, day) => sum + day.rows, 0);
+    keep = rows > 0 && (inPieces || bytesInMemory(recipe, rows) > SHARE_OF_MEMORY * totalmem());
+    if (keep) return { pieces: { reader, symbols, ...range } };
+  } finally {
+    if (!keep) reader.close();
+  }
+  return { bars: await readBars(data, options) };
 }
 
 /** Bars of those symbols that the store has, or undefined when it has none in the range. */

@@ -1,16 +1,25 @@
 /** `barcast train`: bars of the store to a model in the registry, in one process, as a rank of many, or over hosts. */
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { InvalidArgumentError, Option } from 'commander';
+import { Option } from 'commander';
 import { silentProgress, toBarcastError } from '../base/index.ts';
 import { type Collective, isMpiRank, joinMpi, soloCollective } from '../collective/index.ts';
 import { recipeOf } from '../features/index.ts';
 import { Registry } from '../model/index.ts';
 import { parseHosts, superviseTraining, supervisorLine, type TrainAnswer, trainModel } from '../train/index.ts';
 import { type ComputeOptions, withCompute, withKernel } from './compute.ts';
-import { type Answer, action, type Context, command, positiveNumber, type Register, wholeNumber } from './context.ts';
+import {
+  type Answer,
+  action,
+  type Context,
+  command,
+  notNegative,
+  positiveNumber,
+  type Register,
+  wholeNumber,
+} from './context.ts';
 import { type RangeOptions, type SymbolOptions, withRange, withSymbols } from './selection.ts';
-import { readBars } from './store-bars.ts';
+import { trainingBars } from './store-bars.ts';
 import { barcastVersion } from './version.ts';
 
 interface TrainCommand extends ComputeOptions, RangeOptions, SymbolOptions {
@@ -27,17 +36,11 @@ interface TrainCommand extends ComputeOptions, RangeOptions, SymbolOptions {
   readonly seed: number;
   readonly name?: string;
   readonly resume?: boolean;
+  readonly inPieces?: boolean;
   readonly collective: 'auto' | 'solo' | 'threads' | 'mpi';
   readonly rankTimeout: number;
   readonly checkpointEvery: number;
   readonly hosts?: string;
-}
-
-function notNegative(text: string): number {
-  const value = Number(text);
-  if (text.trim() === '' || !(value >= 0) || !Number.isFinite(value))
-    throw new InvalidArgumentError('it takes a number from 0 on.');
-  return value;
 }
 
 const train = withSymbols(withRange(withCompute(command('train', 'train a model on the bars of the store'))))
@@ -71,6 +74,7 @@ const train = withSymbols(withRange(withCompute(command('train', 'train a model 
     new Option('--seed <n>', 'the same seed gives the same weights').argParser(wholeNumber(0, 2 ** 48)).default(1),
   )
   .addOption(new Option('--name <name>', 'name in the registry (default: the recipe)'))
+  .option('--in-pieces', 'train a piece of the range at a time, as it is done by itself where memory is too small')
   .option('--resume', 'insist on a checkpoint to go on from (one that fits is taken up anyway)')
   .addOption(
     new Option('--checkpoint-every <seconds>', 'time between checkpoints within an epoch')
@@ -112,13 +116,13 @@ async function trainHere(
     resume,
     workers,
   } = options;
-  const bars = await readBars(context.data, options);
+  const data = await trainingBars(context.data, options, recipe, options.inPieces === true);
   const asThreads = options.collective === 'threads';
   return withKernel(asThreads ? { ...options, workers: 1 } : options, context, (kernel) => {
     // The reference kernel has one thread: more of them are ranks.
     const ranks = asThreads || (kernel.name === 'reference' && collective.size === 1 && options.collective === 'auto');
     return trainModel({
-      bars,
+      ...data,
       recipe,
       kernel,
       registry: new Registry(context.models),
@@ -146,7 +150,7 @@ async function trainHere(
       signal: takeSignal(),
       onStep: ({ step }) => stepped(step),
     });
-  });
+  }).finally(() => 'pieces' in data && data.pieces.reader.close());
 }
 
 /** Trains as a rank of the job that mpirun started; the first one answers. */

@@ -4,9 +4,8 @@
  */
 import type { Bar, MarketBars } from '../bars/index.ts';
 import { BarcastError, isoOfMinute, type Progress } from '../base/index.ts';
-import { LiveMarket } from '../features/index.ts';
 import type { Model } from '../model/index.ts';
-import { Forecaster, minutesOf, type ReplayRange, replayMinutes } from '../stream/index.ts';
+import { Forecaster, fixedModel, minutesOf, type ReplayRange, replayMinutes } from '../stream/index.ts';
 import { Backtest } from './backtest.ts';
 import type { BacktestResult } from './backtest-result.ts';
 import type { BacktestRules } from './backtest-rules.ts';
@@ -36,7 +35,7 @@ export async function backtestModel(options: BacktestOptions): Promise<ModelBack
   const { model, symbols, rules, history, progress, signal, from, to } = options;
   const backtest = new Backtest(rules);
   if (history) for (const bars of minutesOf(history)) backtest.learnSpreads(bars);
-  const forecaster = new Forecaster(new LiveMarket(model.recipe, model.scaler), model);
+  const forecaster = new Forecaster(fixedModel(model));
   for await (const bars of replayMinutes(options, symbols)) {
     if (signal?.aborted) {
       throw new BarcastError('BARCAST_E_INTERRUPTED', 'the backtest was stopped', 'run the same command again');

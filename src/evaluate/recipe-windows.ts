@@ -3,19 +3,24 @@ import type { MarketBars } from '../bars/index.ts';
 import {
   buildWindows,
   type FittedScaler,
+  fillMarket,
   type Recipe,
   selectWindows,
   type WindowOptions,
   type WindowSet,
 } from '../features/index.ts';
 
-/** The windows of some bars, scaled. */
-export const scaledWindows = (
+/** The windows of some bars, with what the market says of them, scaled. */
+export function scaledWindows(
   bars: MarketBars,
   recipe: Recipe,
   scaler: FittedScaler,
   options: WindowOptions,
-): WindowSet => recipe.scale(buildWindows(bars, recipe, options), scaler);
+): WindowSet {
+  const windows = buildWindows(bars, recipe, options);
+  fillMarket(windows, recipe, scaler, bars);
+  return recipe.scale(windows, scaler);
+}
 
 /** The scaler fitted on training windows alone: those whose targets lie before the cut. */
 export function fitScalerBefore(bars: MarketBars, recipe: Recipe, cut: number): FittedScaler {
@@ -24,5 +29,5 @@ export function fitScalerBefore(bars: MarketBars, recipe: Recipe, cut: number): 
   for (let i = 0; i < windows.asOf.length; i++) {
     if (windows.asOf[i] + recipe.horizonMinutes <= cut) training.push(i);
   }
-  return recipe.fit(selectWindows(windows, Int32Array.from(training)));
+  return recipe.fit(selectWindows(windows, Int32Array.from(training)), bars);
 }

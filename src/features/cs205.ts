@@ -9,7 +9,7 @@
  * Limits: the matrix holds raw closes and volumes in float32, 24 binary digits: a close of 300 is kept to 0.00002 and a
  * volume above 16.7 million to 2 shares and more.
  */
-import type { FittedScaler, Recipe, WindowSet } from './recipe.ts';
+import type { DecodedOutputs, FittedScaler, Recipe, WindowSet } from './recipe.ts';
 import type { RowFormula } from './rows.ts';
 
 const WINDOW_LENGTH = 60;
@@ -80,13 +80,16 @@ function targets({ targetClose }: WindowSet, scaler: FittedScaler): Float32Array
   return out;
 }
 
-/** ln(price / lastClose), where price is the output brought back from the 0..1 scale; outputs are not negative (ReLU). */
-function decode(output: Float32Array, { lastClose }: WindowSet, scaler: FittedScaler): Float64Array {
+/**
+ * ln(price / lastClose), where price is the output brought back from the 0..1 scale; outputs are not negative (ReLU).
+ * The interval's ends lie the window's volatility away.
+ */
+function decode(output: Float32Array, { lastClose, volatility }: WindowSet, scaler: FittedScaler): DecodedOutputs {
   const { closeMin, closeMax } = fitted(scaler);
   const span = spanOf(closeMin, closeMax);
   const out = new Float64Array(lastClose.length);
   for (let w = 0; w < out.length; w++) out[w] = Math.log((output[w] * span + closeMin) / lastClose[w]);
-  return out;
+  return { parts: [out], below: volatility, above: volatility, strain: new Float64Array(out.length) };
 }
 
 export const cs205Recipe: Recipe = {

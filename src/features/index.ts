@@ -1,5 +1,7 @@
 /** Features: bars to windows, scalers, targets and splits; batch and live by the same functions. */
 export { LiveMarket, type PushResult } from './live.ts';
+export { fillMarket } from './market-rows.ts';
+export { buildWindowsOnThreads, fillMarketOnThreads, type ScaledWindows, scaleOnThreads } from './parallel.ts';
 export * from './recipe.ts';
 export { RECIPE_NAMES, recipeOf } from './recipes.ts';
 export { TARGET_LIMIT } from './returns.ts';

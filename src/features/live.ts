@@ -2,10 +2,18 @@
  * Live windows: every followed symbol's last minutes in memory, filled by the row functions that `buildWindows` uses.
  * After the same bars in order of time, the latest window of a symbol has the same bits here and there.
  *
- * Memory: 3 windows of rows a symbol (60 rows of 6 features: 5.2 kB), whatever the number of bars.
+ * The market's columns of a minute are made of the references' bars that were pushed before a window that holds the
+ * minute was first asked for: push all bars of a minute, then ask. A bar that comes later than that makes a row of its
+ * own symbol, and the market of its minute stays as it was.
+ *
+ * Memory: 3 windows of rows a symbol (60 rows of 12 features: 9.5 kB), whatever the number of bars, and two sessions
+ * of the references' returns.
  */
 
 import { type Bar, sessionAt } from '../bars/index.ts';
+import { type MarketModel, marketOf } from './market-model.ts';
+import { type Explainer, explainerOf, fillMarketRow } from './market-rows.ts';
+import { MarketTape } from './market-tape.ts';
 import type { FittedScaler, Recipe, WindowSet } from './recipe.ts';
 import { isUsable, logReturnOf, sharesOf } from './rows.ts';
 import { windowVolatility } from './volatility.ts';
@@ -41,6 +49,12 @@ interface SymbolState {
   lastClose: number;
   /** Whether the newest bar ends a window. */
   ready: boolean;
+  /** The newest minute whose market columns are filled. */
+  filled: number;
+  /** What the market explains of the present run; made when it is first needed. */
+  explainer: Explainer | undefined;
+  /** Log returns of the present run, for an explainer that learns from all of them. */
+  history: number[] | undefined;
 }
 
 export class LiveMarket {
@@ -48,6 +62,8 @@ export class LiveMarket {
   readonly #scaler: FittedScaler;
   readonly #capacity: number;
   readonly #states = new Map<string, SymbolState>();
+  readonly #market: MarketModel | undefined;
+  readonly #tape: MarketTape | undefined;
   /** `[symbols * capacity, F]` */
   #matrix: Float32Array;
   /** `[symbols * capacity]` log return of each row; multiples of 2^-23 that float32 holds exactly. */
@@ -62,6 +78,8 @@ export class LiveMarket {
     this.#matrix = new Float32Array(0);
     this.#logReturns = new Float32Array(0);
     this.#quiet = new Uint8Array(0);
+    this.#market = recipe.market && marketOf(scaler);
+    this.#tape = this.#market && new MarketTape(this.#market);
   }
 
   /** Symbols that a bar was pushed for. */
@@ -89,12 +107,16 @@ export class LiveMarket {
     if (session.open !== state.sessionOpen || quietMinutes > quiet.longestRun) state.run = 0;
     state.sessionOpen = session.open;
     const goesOn = state.run > 0;
-    if (goesOn) {
+    if (!goesOn) {
+      state.explainer = undefined;
+      state.history = this.#market && this.#market.loadingsOf(bar.symbol) === undefined ? [] : undefined;
+    } else {
       for (let m = minute - quietMinutes; m < minute; m++) {
         const at = this.#nextRow(state);
         row.quiet(this.#matrix, at * F, state.lastClose, m - session.open);
         this.#logReturns[at] = 0;
         this.#quiet[at] = 1;
+        state.history?.push(0);
       }
     }
     const at = this.#nextRow(state);
@@ -102,6 +124,8 @@ export class LiveMarket {
     row.bar(this.#matrix, at * F, logReturn, high, low, close, sharesOf(volume), minute - session.open);
     this.#logReturns[at] = logReturn;
     this.#quiet[at] = 0;
+    state.history?.push(logReturn);
+    this.#tape?.push(bar.symbol, minute, logReturn, session.open);
     state.lastClose = close;
     if (state.run < T) return 'warming';
     let quietRows = 0;
@@ -129,6 +153,7 @@ export class LiveMarket {
     const volatility = new Float64Array(N);
     for (let w = 0; w < N; w++) {
       const state = this.#states.get(ready[w])!;
+      this.#fillMarket(ready[w], state);
       const end = state.base + state.used;
       let sumOfSquares = 0;
       for (let r = end - T; r < end; r++) sumOfSquares += this.#logReturns[r] * this.#logReturns[r];
@@ -152,6 +177,31 @@ export class LiveMarket {
       scaleStride: 0,
     };
     return this.#recipe.scale(unscaled, this.#scaler);
+  }
+
+  /** Fills the market's columns of a window's rows up to the newest one. Minutes asked for here stand from now on. */
+  #fillMarket(symbol: string, state: SymbolState): void {
+    const { market: columns, windowLength: T, features } = this.#recipe;
+    if (columns === undefined || this.#market === undefined || this.#tape === undefined) return;
+    const runStart = state.newest - state.run + 1;
+    const windowStart = state.newest - T + 1;
+    if (state.explainer === undefined) {
+      state.explainer = explainerOf(this.#market, symbol);
+      state.filled = runStart - 1;
+    }
+    const from = state.explainer.fixed ? Math.max(state.filled + 1, windowStart) : state.filled + 1;
+    const newestRow = state.base + state.used - 1;
+    for (let minute = from; minute <= state.newest; minute++) {
+      const market = this.#tape.at(minute);
+      const logReturn = state.history?.[minute - runStart] ?? 0;
+      if (minute < windowStart) {
+        state.explainer.next(market, logReturn);
+        continue;
+      }
+      const row = newestRow - (state.newest - minute);
+      fillMarketRow(this.#matrix, row * features.length, columns, state.explainer, market, logReturn);
+    }
+    state.filled = state.newest;
   }
 
   /** The place of the run's next row. A full buffer keeps the newest T - 1 rows at its front and goes on after them. */
@@ -194,6 +244,9 @@ export class LiveMarket {
       sessionOpen: Number.NEGATIVE_INFINITY,
       lastClose: Number.NaN,
       ready: false,
+      filled: Number.NEGATIVE_INFINITY,
+      explainer: undefined,
+      history: undefined,
     };
     this.#states.set(symbol, state);
     return state;

@@ -13,7 +13,7 @@ import type { RowFormula } from './rows.ts';
 export type RecipeName = 'returns' | 'cs205';
 
 /** What fitting found on the training part alone; JSON, kept in the model directory. */
-export type FittedScaler = { readonly [name: string]: number | readonly number[] };
+export type FittedScaler = { readonly [name: string]: number | string | readonly number[] | readonly string[] };
 
 /** How a recipe is trained when the user says nothing else. */
 export interface TrainingDefaults {
@@ -50,6 +50,41 @@ export interface WindowSet extends Windows {
    * floor; log returns to the horizon are divided by it.
    */
   readonly volatility: Float64Array;
+  /** Which rows belong together; absent where the market's columns have been filled already (live windows). */
+  readonly runs?: RowRuns;
+}
+
+/** Runs of consecutive minutes of one symbol, in the order of their rows; a run's rows end where the next one's begin. */
+export interface RowRuns {
+  /** `[R]` index into the symbols. */
+  readonly symbol: Int32Array;
+  /** `[R]` row of the run's first minute. */
+  readonly firstRow: Int32Array;
+  /** `[R]` EpochMinute of it. */
+  readonly firstMinute: Int32Array;
+}
+
+/** Features that are made of the whole market's bars, by their place in a row. */
+export interface MarketColumns {
+  /** The log return that the market's factors explain. */
+  readonly explained: number;
+  /** The log return that the nearest peers add to it. */
+  readonly peers: number;
+  /** How far the market moved in the minute, in its own deviations. */
+  readonly turbulence: number;
+  /** How far the market of late went beyond what was to be expected (`MarketMinute`). */
+  readonly strain: number;
+}
+
+/** What outputs stand for, before calibration, as log returns to the horizon. */
+export interface DecodedOutputs {
+  /** The forecast is the sum of its parts, `[N]` each; calibration gives each part an amplitude. */
+  readonly parts: readonly Float64Array[];
+  /** `[N]` how far below and above the forecast the interval's ends lie; positive. */
+  readonly below: Float64Array;
+  readonly above: Float64Array;
+  /** `[N]` the market's strain at the window's end, by which calibration widens and narrows intervals; 0 without one. */
+  readonly strain: Float64Array;
 }
 
 export interface Recipe {
@@ -68,12 +103,18 @@ export interface Recipe {
   readonly quiet: { readonly longestRun: number; readonly most: number };
   readonly network: NetworkShape;
   readonly training: TrainingDefaults;
-  /** `[N]` training targets, in the network's output units, of windows with a known targetClose. */
+  /** The columns that `fillMarket` fills; absent for a recipe that looks at each symbol alone. */
+  readonly market?: MarketColumns;
+  /** `[N]` training targets, in the network's output units, of scaled windows with a known targetClose. */
   targets(windows: WindowSet, scaler: FittedScaler): Float32Array;
-  /** The log return to the horizon that an output stands for, `[N]`. */
-  decode(output: Float32Array, windows: WindowSet, scaler: FittedScaler): Float64Array;
-  /** Fits scalers on training windows alone. */
-  fit(training: WindowSet): FittedScaler;
+  /** What outputs `[N, O]` of scaled windows stand for. */
+  decode(output: Float32Array, windows: WindowSet, scaler: FittedScaler): DecodedOutputs;
+  /**
+   * Fits scalers on training windows alone, and the market on the bars up to the last one's target. Fills the market's
+   * columns of the windows' rows.
+   * @param bars those that the windows were built from; without them there is no market
+   */
+  fit(training: WindowSet, bars?: MarketBars): FittedScaler;
   /** The windows with their shift, gain and scaleStride set by the scaler; the matrix is shared. */
   scale(windows: WindowSet, scaler: FittedScaler): WindowSet;
 }

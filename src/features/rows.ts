@@ -31,6 +31,9 @@ export interface RowFormula {
   quiet(matrix: Float32Array, at: number, close: number, minutesSinceOpen: number): void;
 }
 
+/** Minutes of an ordinary session. */
+export const SESSION_MINUTES = 390;
+
 /** Prices above this, and volumes above {@link VOLUME_LIMIT}, are taken for damage. */
 export const PRICE_LIMIT = 1e9;
 export const VOLUME_LIMIT = 1e13;

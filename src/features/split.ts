@@ -29,7 +29,7 @@ export function chronologicalSplit(windows: WindowSet, share: number): Chronolog
   checkShare(share);
   const cut = share === 0 || N === 0 ? Number.POSITIVE_INFINITY : cutOf(asOf, Math.floor(share * N));
   const { windowLength, horizonMinutes } = recipeOf(windows.recipe);
-  const training = indicesWhere(N, (w) => asOf[w] + horizonMinutes + windowLength < cut);
+  const training = indicesBetween(asOf, Number.NEGATIVE_INFINITY, cut - horizonMinutes - windowLength);
   if (training.length === 0) {
     throw new BarcastError(
       'BARCAST_E_TOO_FEW_WINDOWS',
@@ -37,19 +37,20 @@ export function chronologicalSplit(windows: WindowSet, share: number): Chronolog
       'take a longer span of bars',
     );
   }
-  return { training, validation: indicesWhere(N, (w) => asOf[w] >= cut), cut };
+  return { training, validation: indicesBetween(asOf, cut, Number.POSITIVE_INFINITY), cut };
 }
 
 /** The earliest minute from which on there are at most `most` windows, or the last minute of all. */
 function cutOf(asOf: Int32Array, most: number): number {
   let first = asOf[0];
   let last = asOf[0];
-  for (const minute of asOf) {
+  for (let w = 0; w < asOf.length; w++) {
+    const minute = asOf[w];
     if (minute < first) first = minute;
     if (minute > last) last = minute;
   }
   const counts = new Int32Array(last - first + 1);
-  for (const minute of asOf) counts[minute - first]++;
+  for (let w = 0; w < asOf.length; w++) counts[asOf[w] - first]++;
   let cut = last;
   let held = counts[last - first];
   for (let minute = last - 1; minute >= first; minute--) {
@@ -87,6 +88,22 @@ export function selectWindows(windows: WindowSet, indices: Int32Array): WindowSe
   };
 }
 
+/** The windows from number `from` to `to`, as a view: nothing is copied. */
+export function rangeOfWindows(windows: WindowSet, from: number, to: number): WindowSet {
+  const stride = windows.scaleStride;
+  return {
+    ...windows,
+    starts: windows.starts.subarray(from, to),
+    symbol: windows.symbol.subarray(from, to),
+    asOf: windows.asOf.subarray(from, to),
+    lastClose: windows.lastClose.subarray(from, to),
+    targetClose: windows.targetClose.subarray(from, to),
+    volatility: windows.volatility.subarray(from, to),
+    shift: stride === 0 ? windows.shift : windows.shift.subarray(from * stride, to * stride),
+    gain: stride === 0 ? windows.gain : windows.gain.subarray(from * stride, to * stride),
+  };
+}
+
 function pick(values: Float64Array, indices: Int32Array): Float64Array {
   const out = new Float64Array(indices.length);
   for (let i = 0; i < out.length; i++) out[i] = values[indices[i]];
@@ -101,11 +118,13 @@ function pickRows(values: Float32Array, indices: Int32Array, stride: number): Fl
   return out;
 }
 
-function indicesWhere(length: number, holds: (index: number) => boolean): Int32Array {
-  const found = new Int32Array(length);
+/** The windows with from <= asOf < to. */
+function indicesBetween(asOf: Int32Array, from: number, to: number): Int32Array {
   let count = 0;
-  for (let i = 0; i < length; i++) if (holds(i)) found[count++] = i;
-  return found.slice(0, count);
+  for (let w = 0; w < asOf.length; w++) if (asOf[w] >= from && asOf[w] < to) count++;
+  const found = new Int32Array(count);
+  for (let w = 0, i = 0; i < count; w++) if (asOf[w] >= from && asOf[w] < to) found[i++] = w;
+  return found;
 }
 
 function checkShare(share: number): void {

@@ -6,21 +6,21 @@
  */
 
 import { type MarketBars, sessionAt } from '../bars/index.ts';
-import { BarcastError, type EpochMinute } from '../base/index.ts';
-import type { BuildWindows, Recipe, WindowOptions } from './recipe.ts';
+import { type Allocate, BarcastError, type EpochMinute } from '../base/index.ts';
+import type { BuildWindows, Recipe, RowRuns, WindowOptions, WindowSet } from './recipe.ts';
 import { isUsable, logReturnOf, sharesOf } from './rows.ts';
 import { windowVolatility } from './volatility.ts';
 
 /** Consecutive bars that one stretch of rows is made of. Five numbers a run in one growing array. */
-const RUN_FIELDS = 5; // symbol, first bar, last bar, first row, minute of the session's open
+export const RUN_FIELDS = 5; // symbol, first bar, last bar, first row, minute of the session's open
+export const FIRST_ROW = 3;
 
-interface Runs {
+export interface Runs {
   readonly fields: Int32Array;
   readonly count: number;
   readonly rows: number;
   /** No fewer than the windows that the runs hold. */
   readonly windowsAtMost: number;
-  readonly longestInBars: number;
 }
 
 /**
@@ -34,6 +34,78 @@ interface Runs {
  */
 export const buildWindows: BuildWindows = (bars, recipe, options) => {
   const runs = findRuns(bars, recipe, options);
+  const arrays = windowArrays(runs, recipe, (bytes) => new ArrayBuffer(bytes));
+  const windows = fillRuns(bars, recipe, options, runs.fields, 0, runs.count, arrays, 0);
+  return windowSetOf(bars, recipe, runs, arrays, windows);
+};
+
+/** What the second pass fills: rows of the matrix, and everything that is known of each window. */
+export interface WindowArrays {
+  /** `[rows, F]` */
+  readonly matrix: Float32Array;
+  readonly starts: Int32Array;
+  readonly symbol: Int32Array;
+  readonly asOf: Int32Array;
+  readonly lastClose: Float64Array;
+  readonly targetClose: Float64Array;
+  readonly volatility: Float64Array;
+}
+
+/** Arrays with room for all that the runs hold. */
+export function windowArrays({ rows, windowsAtMost: N }: Runs, recipe: Recipe, allocate: Allocate): WindowArrays {
+  const F = recipe.features.length;
+  return {
+    matrix: new Float32Array(allocate(4 * rows * F), 0, rows * F),
+    starts: new Int32Array(allocate(4 * N), 0, N),
+    symbol: new Int32Array(allocate(4 * N), 0, N),
+    asOf: new Int32Array(allocate(4 * N), 0, N),
+    lastClose: new Float64Array(allocate(8 * N), 0, N),
+    targetClose: new Float64Array(allocate(8 * N), 0, N),
+    volatility: new Float64Array(allocate(8 * N), 0, N),
+  };
+}
+
+/** The first `windows` of the arrays as a set, unscaled. */
+export function windowSetOf(
+  { symbols, minute }: MarketBars,
+  recipe: Recipe,
+  runs: Runs,
+  { matrix, ...arrays }: WindowArrays,
+  windows: number,
+): WindowSet {
+  const F = recipe.features.length;
+  const { starts, symbol, asOf, lastClose, targetClose, volatility } = arrays;
+  return {
+    recipe: recipe.name,
+    symbols,
+    matrix,
+    starts: starts.subarray(0, windows),
+    symbol: symbol.subarray(0, windows),
+    asOf: asOf.subarray(0, windows),
+    lastClose: lastClose.subarray(0, windows),
+    targetClose: targetClose.subarray(0, windows),
+    volatility: volatility.subarray(0, windows),
+    shift: new Float32Array(F),
+    gain: new Float32Array(F).fill(1),
+    scaleStride: 0,
+    runs: rowRuns(runs, minute),
+  };
+}
+
+/**
+ * The second pass over the runs from `firstRun` to `endRun`: their rows, and their windows from number `window` on.
+ * @returns the number of the window after the last
+ */
+export function fillRuns(
+  bars: MarketBars,
+  recipe: Recipe,
+  options: WindowOptions,
+  runFields: Int32Array,
+  firstRun: number,
+  endRun: number,
+  arrays: WindowArrays,
+  window: number,
+): number {
   const T = recipe.windowLength;
   const F = recipe.features.length;
   const H = recipe.horizonMinutes;
@@ -43,21 +115,13 @@ export const buildWindows: BuildWindows = (bars, recipe, options) => {
   const from = options.asOfFrom ?? Number.NEGATIVE_INFINITY;
   const to = options.asOfTo ?? Number.POSITIVE_INFINITY;
 
-  const matrix = new Float32Array(runs.rows * F);
-  const starts = new Int32Array(runs.windowsAtMost);
-  const symbol = new Int32Array(runs.windowsAtMost);
-  const asOf = new Int32Array(runs.windowsAtMost);
-  const lastClose = new Float64Array(runs.windowsAtMost);
-  const targetClose = new Float64Array(runs.windowsAtMost);
-  const volatility = new Float64Array(runs.windowsAtMost);
-  const squares = new Float64Array(runs.longestInBars);
-  let windows = 0;
+  const { matrix, starts, symbol, asOf, lastClose, targetClose, volatility } = arrays;
+  let squares = new Float64Array(512);
+  let windows = window;
 
-  for (let run = 0; run < runs.count; run++) {
-    const [ofSymbol, first, last, firstRow, sessionOpen] = runs.fields.subarray(
-      run * RUN_FIELDS,
-      (run + 1) * RUN_FIELDS,
-    );
+  for (let run = firstRun; run < endRun; run++) {
+    const [ofSymbol, first, last, firstRow, sessionOpen] = runFields.subarray(run * RUN_FIELDS, (run + 1) * RUN_FIELDS);
+    if (last - first >= squares.length) squares = new Float64Array(last - first + 1);
     const rowAtMinute0 = firstRow - minute[first];
     const firstFullMinute = minute[first] + T - 1;
     let previousMinute = minute[first] - 1;
@@ -97,29 +161,44 @@ export const buildWindows: BuildWindows = (bars, recipe, options) => {
       windows++;
     }
   }
+  return windows;
+}
 
-  const exact = windows === runs.windowsAtMost;
+const shortestRunOf = (recipe: Recipe, { requireTarget }: WindowOptions): number =>
+  recipe.windowLength + (requireTarget ? recipe.horizonMinutes : 0);
+
+/** No fewer than the windows of a run from one bar to another. */
+export function mostWindows(
+  { minute }: MarketBars,
+  recipe: Recipe,
+  options: WindowOptions,
+  first: number,
+  last: number,
+): number {
+  return Math.min(last - first + 1, minute[last] - minute[first] + 2 - shortestRunOf(recipe, options));
+}
+
+function rowRuns({ fields, count }: Runs, minute: Int32Array): RowRuns {
+  const column = (numberAt: (at: number) => number) =>
+    Int32Array.from({ length: count }, (_, run) => numberAt(run * RUN_FIELDS));
   return {
-    recipe: recipe.name,
-    symbols: bars.symbols,
-    matrix,
-    starts: exact ? starts : starts.slice(0, windows),
-    symbol: exact ? symbol : symbol.slice(0, windows),
-    asOf: exact ? asOf : asOf.slice(0, windows),
-    lastClose: exact ? lastClose : lastClose.slice(0, windows),
-    targetClose: exact ? targetClose : targetClose.slice(0, windows),
-    volatility: exact ? volatility : volatility.slice(0, windows),
-    shift: new Float32Array(F),
-    gain: new Float32Array(F).fill(1),
-    scaleStride: 0,
+    symbol: column((at) => fields[at]),
+    firstRow: column((at) => fields[at + FIRST_ROW]),
+    firstMinute: column((at) => minute[fields[at + 1]]),
   };
-};
+}
 
 /** The first pass: runs that are long enough for a window and hold one that was asked for. */
-function findRuns(bars: MarketBars, recipe: Recipe, options: WindowOptions): Runs {
+export function findRuns(
+  bars: MarketBars,
+  recipe: Recipe,
+  options: WindowOptions,
+  firstSymbol = 0,
+  endSymbol = bars.offsets.length - 1,
+): Runs {
   const T = recipe.windowLength;
   const { longestRun } = recipe.quiet;
-  const shortestRun = T + (options.requireTarget ? recipe.horizonMinutes : 0);
+  const shortestRun = shortestRunOf(recipe, options);
   const { minute, open, high, low, close, volume } = bars;
   const from = options.asOfFrom ?? Number.NEGATIVE_INFINITY;
   const to = options.asOfTo ?? Number.POSITIVE_INFINITY;
@@ -127,9 +206,8 @@ function findRuns(bars: MarketBars, recipe: Recipe, options: WindowOptions): Run
   let count = 0;
   let rows = 0;
   let windowsAtMost = 0;
-  let longestInBars = 0;
 
-  for (let ofSymbol = 0; ofSymbol < bars.symbols.length; ofSymbol++) {
+  for (let ofSymbol = firstSymbol; ofSymbol < endSymbol; ofSymbol++) {
     let first = -1;
     let last = -1;
     let sessionOpen = 0;
@@ -146,8 +224,7 @@ function findRuns(bars: MarketBars, recipe: Recipe, options: WindowOptions): Run
         }
         fields.set([ofSymbol, first, last, rows, sessionOpen], count++ * RUN_FIELDS);
         rows += length;
-        windowsAtMost += Math.min(last - first + 1, length - shortestRun + 1);
-        longestInBars = Math.max(longestInBars, last - first + 1);
+        windowsAtMost += mostWindows(bars, recipe, options, first, last);
       }
       first = -1;
     };
@@ -179,5 +256,5 @@ function findRuns(bars: MarketBars, recipe: Recipe, options: WindowOptions): Run
     }
     endRun();
   }
-  return { fields, count, rows, windowsAtMost, longestInBars };
+  return { fields, count, rows, windowsAtMost };
 }

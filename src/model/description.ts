@@ -5,17 +5,7 @@
 import { BarcastError } from '../base/index.ts';
 import { type FittedScaler, type Recipe, recipeOf } from '../features/index.ts';
 import { checkShape, type KernelName, type NetworkShape } from '../kernel/index.ts';
-
-/** How raw outputs become forecasts with an interval; fitted on the validation part alone. */
-export interface Calibration {
-  /** The forecast return is the network's own times this: the least-squares amplitude on the validation part. */
-  readonly gain: number;
-  /** Nominal coverage of the interval. */
-  readonly level: number;
-  /** The interval's ends around the forecast return, in units of the window's volatility (split conformal). */
-  readonly low: number;
-  readonly high: number;
-}
+import type { Calibration } from './calibration.ts';
 
 /** Where a model came from. */
 export interface Provenance {
@@ -32,6 +22,15 @@ export interface Provenance {
   readonly steps: number;
   readonly trainLoss: number;
   readonly validation: Validation;
+  /** Losses of every epoch, in their order; absent in models of earlier versions. */
+  readonly history?: readonly EpochLosses[];
+}
+
+/** Mean losses of one epoch, numbered from 1. */
+export interface EpochLosses {
+  readonly epoch: number;
+  readonly trainLoss: number;
+  readonly validationLoss: number;
 }
 
 /** What the validation part said when training ended. */

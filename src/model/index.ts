@@ -1,4 +1,5 @@
 /** A forecaster: its description, its weights, and the registry that keeps its versions. */
+export * from './calibration.ts';
 export * from './description.ts';
 export * from './import.ts';
 export { type BareNetwork, readKeras } from './keras.ts';

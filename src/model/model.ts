@@ -5,6 +5,7 @@ import { BarcastError } from '../base/index.ts';
 import {
   buildWindows,
   type FittedScaler,
+  fillMarket,
   type Recipe,
   recipeOf,
   selectWindows,
@@ -12,15 +13,8 @@ import {
   type WindowSet,
 } from '../features/index.ts';
 import { type Kernel, type KernelNetwork, outputsOf } from '../kernel/index.ts';
+import { applyCalibration, type Predictions } from './calibration.ts';
 import type { ModelDescription } from './description.ts';
-
-/** Forecasts of N windows: log returns to the horizon. */
-export interface Predictions {
-  readonly predictedReturn: Float64Array;
-  /** Ends of the interval at the model's level. */
-  readonly low: Float64Array;
-  readonly high: Float64Array;
-}
 
 /** Windows a kernel is handed at once when there are many: bounds its memory and lets other work in between. */
 const CHUNK = 16_384;
@@ -114,7 +108,11 @@ export class Model {
 
   /** The model's windows over a market, scaled and ready for {@link predict}. */
   windows(bars: MarketBars, options: WindowOptions): WindowSet {
-    return this.recipe.scale(buildWindows(bars, this.recipe, options), this.#forecasting().scaler);
+    const { recipe } = this;
+    const { scaler } = this.#forecasting();
+    const windows = buildWindows(bars, recipe, options);
+    fillMarket(windows, recipe, scaler, bars);
+    return recipe.scale(windows, scaler);
   }
 
   /** Network outputs `[N, O]` of scaled windows. */
@@ -125,15 +123,7 @@ export class Model {
   /** Forecasts of windows that are already scaled (by {@link windows} or a LiveMarket). */
   async predict(windows: WindowSet): Promise<Predictions> {
     const { scaler, calibration } = this.#forecasting();
-    const predictedReturn = this.recipe.decode(await this.outputs(windows), windows, scaler);
-    const low = new Float64Array(predictedReturn.length);
-    const high = new Float64Array(predictedReturn.length);
-    for (let i = 0; i < predictedReturn.length; i++) {
-      predictedReturn[i] *= calibration.gain;
-      low[i] = predictedReturn[i] + calibration.low * windows.volatility[i];
-      high[i] = predictedReturn[i] + calibration.high * windows.volatility[i];
-    }
-    return { predictedReturn, low, high };
+    return applyCalibration(this.recipe.decode(await this.outputs(windows), windows, scaler), windows, calibration);
   }
 
   /** A copy of its weights, `[P]`, laid out as `parametersOf` says. */

@@ -2,9 +2,10 @@
  * The registry: a folder of models, each with its versions and a pointer to the current one.
  *
  *     models/NAME/versions/VERSION/{model.json, weights.safetensors}
- *     models/NAME/current.json      {"version": …, "previous": […]}, replaced atomically
+ *     models/NAME/current.json      {"version": …, "previous": […], "shadow": …}, replaced atomically
  *
- * A version is written under a temporary name and renamed when it is whole; it is never changed afterwards.
+ * A version is written under a temporary name and renamed when it is whole; it is never changed afterwards. A running
+ * server reads `current.json` about once a second, so that promote, rollback and shadow need no restart.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -18,10 +19,13 @@ import { weightsFromTensors, weightsHash, weightsToTensors } from './weights.ts'
 const DESCRIPTION = 'model.json';
 const WEIGHTS = 'weights.safetensors';
 
-interface Current {
+/** What `current.json` says: which version forecasts. */
+export interface Current {
   readonly version: string;
   /** Versions that were current before, latest last. */
   readonly previous: readonly string[];
+  /** `NAME@VERSION` of a model that forecasts silently beside it and is scored. */
+  readonly shadow?: string;
 }
 
 /** What a model's folder holds. */
@@ -33,12 +37,15 @@ export interface StoredModel {
 export interface RegistryEntry {
   readonly name: string;
   readonly current: string | null;
+  readonly shadow: string | null;
   readonly versions: readonly string[];
 }
 
+const MODEL_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+
 /** @throws BARCAST_E_USAGE for a name that cannot be a folder's */
 export function checkModelName(name: string): string {
-  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name)) {
+  if (!MODEL_NAME.test(name)) {
     throw new BarcastError(
       'BARCAST_E_USAGE',
       `'${name}' cannot be a model's name`,
@@ -54,6 +61,20 @@ const missing = (reference: string, models: string) =>
     `there is no model '${reference}' in ${models}`,
     "'barcast models list' shows what there is; 'barcast train' makes one",
   );
+
+function parseCurrent(text: string): Current | undefined {
+  try {
+    const { version, previous, shadow } = JSON.parse(text) ?? {};
+    const texts = [
+      version,
+      ...(Array.isArray(previous) ? previous : [undefined]),
+      ...(shadow === undefined ? [] : [shadow]),
+    ];
+    return texts.every((it) => typeof it === 'string' && it !== '') ? { version, previous, shadow } : undefined;
+  } catch {
+    return undefined;
+  }
+}
 
 function subfolders(path: string): string[] {
   if (!existsSync(path)) return [];
@@ -74,34 +95,35 @@ export class Registry {
     return join(this.directory, checkModelName(name));
   }
 
-  #current(name: string): Current | undefined {
+  /** What forecasts under a name; undefined while no version was promoted. @throws BARCAST_E_MODEL_FORMAT */
+  current(name: string): Current | undefined {
     const path = join(this.#folder(name), 'current.json');
     if (!existsSync(path)) return undefined;
-    try {
-      return JSON.parse(readFileSync(path, 'utf8')) as Current;
-    } catch (error) {
-      throw new BarcastError(
-        'BARCAST_E_MODEL_FORMAT',
-        `${path} is not JSON`,
-        `'barcast models promote ${name}@VERSION' writes it anew`,
-        { cause: error },
-      );
-    }
+    const current = parseCurrent(readFileSync(path, 'utf8'));
+    if (current !== undefined) return current;
+    throw new BarcastError(
+      'BARCAST_E_MODEL_FORMAT',
+      `${path} does not name a version`,
+      `delete it, then 'barcast models promote ${name}@VERSION' writes it anew`,
+    );
   }
 
   list(): RegistryEntry[] {
     return subfolders(this.directory)
       .map((name) => ({ name, versions: subfolders(join(this.directory, name, 'versions')) }))
       .filter(({ versions }) => versions.length > 0)
-      .map(({ name, versions }) => ({ name, current: this.#current(name)?.version ?? null, versions }));
+      .map(({ name, versions }) => {
+        const current = this.current(name);
+        return { name, current: current?.version ?? null, shadow: current?.shadow ?? null, versions };
+      });
   }
 
   /** The folder of a model named `NAME` (its current version), `NAME@VERSION`, or by a path. @throws BARCAST_E_MODEL_MISSING */
   resolve(reference: string): string {
     if (existsSync(join(reference, DESCRIPTION))) return reference;
     const [name, version] = reference.split('@', 2);
-    if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name)) throw missing(reference, this.directory);
-    const chosen = version ?? this.#current(name)?.version;
+    if (!MODEL_NAME.test(name)) throw missing(reference, this.directory);
+    const chosen = version ?? this.current(name)?.version;
     const folder = chosen ? join(this.#folder(name), 'versions', chosen) : undefined;
     if (!folder || !existsSync(join(folder, DESCRIPTION))) throw missing(reference, this.directory);
     return folder;
@@ -133,18 +155,49 @@ export class Registry {
     return target;
   }
 
-  /** Makes a version the current one. @throws BARCAST_E_MODEL_MISSING */
+  /** Makes a version the current one; it is no shadow then. @throws BARCAST_E_MODEL_MISSING */
   promote(name: string, version: string): void {
     this.resolve(`${name}@${version}`);
-    const now = this.#current(name);
+    const now = this.current(name);
     if (now?.version === version) return;
     const previous = now ? [...now.previous, now.version] : [];
-    this.#point(name, { version, previous });
+    const shadow = now?.shadow === `${name}@${version}` ? undefined : now?.shadow;
+    this.#point(name, { version, previous, shadow });
+  }
+
+  /**
+   * Lets a second model forecast silently beside the current one, or none.
+   * @param reference `NAME@VERSION`, or `NAME` for its current version
+   * @returns the shadow as `NAME@VERSION`
+   * @throws BARCAST_E_MODEL_MISSING; BARCAST_E_USAGE for the version that forecasts already
+   */
+  shadow(name: string, reference: string | undefined): string | undefined {
+    const now = this.current(name);
+    if (now === undefined) throw missing(name, this.directory);
+    const shadow = reference && this.#fullReference(reference);
+    if (shadow === `${name}@${now.version}`) {
+      throw new BarcastError(
+        'BARCAST_E_USAGE',
+        `${shadow} is the current version of '${name}' and forecasts already`,
+        'name another version or another model as its shadow',
+      );
+    }
+    this.#point(name, { ...now, shadow });
+    return shadow;
+  }
+
+  /** `NAME@VERSION` of a model in this registry. @throws BARCAST_E_MODEL_MISSING */
+  #fullReference(reference: string): string {
+    const [name, version] = reference.split('@', 2);
+    if (!MODEL_NAME.test(name)) throw missing(reference, this.directory);
+    const full = `${name}@${version ?? this.current(name)?.version ?? ''}`;
+    this.resolve(full);
+    return full;
   }
 
   /** Makes the version current that was so before; answers it. @throws BARCAST_E_MODEL_MISSING when there is none */
   rollback(name: string): string {
-    const now = this.#current(name);
+    const now = this.current(name);
     const version = now?.previous.at(-1);
     if (!now || version === undefined) {
       throw new BarcastError(
@@ -154,7 +207,7 @@ export class Registry {
       );
     }
     this.resolve(`${name}@${version}`);
-    this.#point(name, { version, previous: now.previous.slice(0, -1) });
+    this.#point(name, { ...now, version, previous: now.previous.slice(0, -1) });
     return version;
   }
 

@@ -1,6 +1,6 @@
 /** The REST routes under /api/v1 and the two probes. They read the state and change nothing. */
 import type { FastifyInstance } from 'fastify';
-import type { LiveState } from '../stream/index.ts';
+import type { LiveState, ModelInfo, Scoreboard } from '../stream/index.ts';
 import { HttpError } from './errors.ts';
 import { ROUTES } from './schemas.ts';
 import { barView } from './views.ts';
@@ -47,20 +47,42 @@ export function addApi(server: FastifyInstance, state: LiveState): void {
     },
   );
 
-  server.get('/api/v1/scoreboard', { schema: ROUTES.scoreboard }, () => {
+  server.get<{ Querystring: { model: string } }>('/api/v1/scoreboard', { schema: ROUTES.scoreboard }, ({ query }) => {
     if (state.scoreboard === undefined) throw noModel();
-    return state.scoreboard.report();
+    const board = boardNamed(state, query.model);
+    if (board === undefined) {
+      throw new HttpError(404, 'BARCAST_E_MODEL_MISSING', `no scores of a model '${query.model}'`);
+    }
+    const current = [state.scoreboard, state.shadowScoreboard];
+    const others = state.scores
+      .list()
+      .filter((it) => !current.includes(it) && it.newestAsOf > 0)
+      .sort((a, b) => b.newestAsOf - a.newestAsOf);
+    return {
+      ...board.report(),
+      shadow: state.shadowScoreboard?.summary() ?? null,
+      others: others.map((it) => it.summary()),
+    };
   });
 
   server.get('/api/v1/model', { schema: ROUTES.model }, () => {
     if (state.model === undefined) throw noModel();
-    return { details: {}, ...state.model };
+    const whole = (model: ModelInfo) => ({ ...model, details: model.details ?? {} });
+    return { ...whole(state.model), shadow: state.shadow ? whole(state.shadow) : null, changes: state.modelChanges };
   });
 
-  server.get('/healthz', { schema: ROUTES.healthz }, () => ({ status: 'ok' }));
+  server.get('/healthz', { schema: ROUTES.healthz }, () => ({ status: 'ok', uptimeSeconds: process.uptime() }));
 
   server.get('/readyz', { schema: ROUTES.readyz }, (_request, reply) => {
     const readiness = state.readiness();
-    return reply.code(readiness.ready ? 200 : 503).send(readiness);
+    const { bus = null } = state;
+    const body = { ...readiness, windows: state.windows(), lagMinutes: state.lagMinutes(), bus };
+    return reply.code(readiness.ready ? 200 : 503).send(body);
   });
+}
+
+function boardNamed(state: LiveState, model: string): Scoreboard | undefined {
+  if (model === 'active') return state.scoreboard;
+  if (model === 'shadow') return state.shadowScoreboard;
+  return state.scores.list().find((board) => board.model.weightsHash === model);
 }

@@ -1,7 +1,7 @@
 /** What Prometheus reads: a registry of this server's own, so that two servers in one process do not mix. */
 import type { FastifyInstance } from 'fastify';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import type { LiveState } from '../stream/index.ts';
+import type { BothScores, LiveState, Monitor } from '../stream/index.ts';
 import { ROUTES } from './schemas.ts';
 import type { StreamHub } from './stream-hub.ts';
 
@@ -53,16 +53,18 @@ export function addMetrics(server: FastifyInstance, state: LiveState, hub: Strea
     state.lastBarEnd === undefined ? undefined : (state.clock.now() - state.lastBarEnd) / 1000,
   );
   gauge('barcast_stream_clients', 'WebSocket clients', () => hub.clients);
-  gauge(
-    'barcast_skill',
-    'Skill against persistence since the start',
-    () => state.scoreboard?.overall().total.skill ?? undefined,
-  );
-  gauge(
-    'barcast_interval_coverage',
-    'Share of closes inside their interval since the start',
-    () => state.scoreboard?.overall().total.coverage ?? undefined,
-  );
+  gauge('barcast_stream_buffered_bytes', 'Messages kept for WebSocket clients', () => hub.bufferedBytes);
+  gauge('barcast_forecast_lag_minutes', 'Market minutes that forecasts are behind the bars', () => {
+    return state.lagMinutes() ?? undefined;
+  });
+  gauge('barcast_windows_warm', 'Whether windows of the present session are full', () => {
+    return Number(state.windows() === 'warm');
+  });
+  gauge('barcast_bus_connected', 'Whether the bus is connected; not a number where one process does it all', () => {
+    return state.bus && Number(state.bus.state === 'connected');
+  });
+  addScores(registers, state);
+  counterOf('barcast_model_changes_total', 'Times that another model took over', () => state.modelChanges);
   counterOf(
     'barcast_stream_clients_dropped_total',
     'WebSocket clients cut off because they did not read',
@@ -115,4 +117,56 @@ export function addMetrics(server: FastifyInstance, state: LiveState, hub: Strea
     stop();
     registry.clear();
   };
+}
+
+/** What each role's forecasts were worth, and whether its drift monitors are in bounds. */
+function addScores(registers: Registry[], state: LiveState): void {
+  const boards = () => ({ active: state.scoreboard, shadow: state.shadowScoreboard });
+  const byRole = (name: string, help: string, read: (scores: BothScores) => number | null) =>
+    new Gauge({
+      name,
+      help,
+      labelNames: ['role'] as const,
+      registers,
+      collect() {
+        this.reset();
+        for (const [role, board] of Object.entries(boards()))
+          if (board !== undefined) this.set({ role }, read(board.overall()) ?? Number.NaN);
+      },
+    });
+  byRole('barcast_skill', 'Skill against persistence since the start', ({ total }) => total.skill);
+  byRole('barcast_skill_scaled', 'Scaled skill against persistence since the start', ({ total }) => total.skillScaled);
+  byRole('barcast_session_skill_scaled', 'The same over the session', ({ session }) => session.skillScaled);
+  byRole('barcast_directional_accuracy', 'Share of moves forecast rightly', ({ total }) => total.directionalAccuracy);
+  byRole('barcast_interval_coverage', 'Share of closes inside their interval', ({ total }) => total.coverage);
+  byRole('barcast_forecasts_scored', 'Forecasts scored since the start, restarts included', ({ total }) => {
+    return total.forecasts;
+  });
+  const monitored = (name: string, help: string, read: (monitor: Monitor) => number) =>
+    new Gauge({
+      name,
+      help,
+      labelNames: ['role', 'monitor'] as const,
+      registers,
+      collect() {
+        this.reset();
+        for (const [role, board] of Object.entries(boards()))
+          for (const it of board?.drift().monitors ?? []) this.set({ role, monitor: it.name }, read(it));
+      },
+    });
+  monitored('barcast_drift_alarm', 'Whether the monitor is out of bounds', ({ state: is }) => Number(is === 'alarm'));
+  monitored('barcast_drift_statistic', 'The statistic over its bound; above 1 it raises an alarm', (it) => {
+    return it.statistic / it.bound;
+  });
+  new Gauge({
+    name: 'barcast_model_info',
+    help: 'The models in use, by name, weights and role',
+    labelNames: ['role', 'model', 'weights_hash'] as const,
+    registers,
+    collect() {
+      this.reset();
+      for (const [role, model] of Object.entries({ active: state.model, shadow: state.shadow }))
+        if (model !== undefined) this.set({ role, model: model.name, weights_hash: model.weightsHash }, 1);
+    },
+  });
 }

@@ -25,7 +25,8 @@ export async function addPages(server: FastifyInstance): Promise<void> {
     if (request.url.startsWith('/api/')) void reply.header('Cache-Control', 'no-store');
     else void reply.header('Content-Security-Policy', CONTENT_SECURITY_POLICY);
   });
-  await server.register(fastifyStatic, { root: WEB, cacheControl: true, maxAge: 0, schemaHide: true });
+  // One route a file: any other path is not found here, whatever it looks like.
+  await server.register(fastifyStatic, { root: WEB, wildcard: false, cacheControl: true, maxAge: 0, schemaHide: true });
   const charts = dirname(createRequire(import.meta.url).resolve('lightweight-charts/package.json'));
   server.get('/vendor/lightweight-charts.mjs', { schema: { hide: true } }, (_request, reply) =>
     reply.sendFile(CHART_LIBRARY, join(charts, 'dist'), { maxAge: '1h' }),

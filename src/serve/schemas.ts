@@ -57,6 +57,7 @@ const score = object(
   {
     forecasts: whole('Forecasts scored'),
     skill: nullableNumber('1 - MSE / MSE of persistence on log returns; above 0 is better than "the price stays"'),
+    skillScaled: nullableNumber("The same on returns divided by the width of the forecast's interval"),
     rmse: nullableNumber('Root mean square error of the log return'),
     persistenceRmse: nullableNumber('The same of persistence'),
     directionalAccuracy: nullableNumber('Share of moves whose direction was forecast'),
@@ -81,15 +82,50 @@ const scored = object({
 
 const bothScores = object({ session: reference('Score'), total: reference('Score') });
 
-const scoreboard = object({
+const isoOrNull = (description: string) => ({ type: ['string', 'null'], description }) as const;
+
+const monitor = object(
+  {
+    name: { type: 'string', enum: ['skill', 'coverage', 'inputs'], description: 'What it watches' },
+    test: { type: 'string', enum: ['CUSUM', 'PSI'], description: 'Cumulative sum, or population stability index' },
+    state: {
+      type: 'string',
+      enum: ['learning', 'in bounds', 'alarm'],
+      description: 'alarm: the statistic left its bound',
+    },
+    value: nullableNumber('The newest sample'),
+    usual: nullableNumber('What it is compared with; null while that is learnt'),
+    statistic: number('What the test made of the samples so far'),
+    bound: number('An alarm begins above it'),
+    since: isoOrNull('End of the sample that raised the alarm, ISO 8601 UTC'),
+  },
+  'One drift monitor',
+);
+
+const drift = object(
+  {
+    alarm: { type: 'boolean', description: 'Whether any monitor is out of bounds' },
+    samples: whole('Samples taken: quarters of an hour, or more of them, with at least 300 scored forecasts'),
+    monitors: list(reference('Monitor')),
+  },
+  'Whether the model still does what it did',
+);
+
+const scoreSummary = {
   model: text('Name of the model'),
   weightsHash: text("Hash of the model's weights"),
   horizonMinutes: whole('Horizon'),
   level: number('Nominal coverage of the intervals'),
-  session: { type: ['string', 'null'], description: 'The trading day of the session scores, YYYY-MM-DD' },
+  session: isoOrNull('The trading day of the session scores, YYYY-MM-DD'),
+  since: isoOrNull('asOf of the oldest scored forecast'),
   waiting: whole('Forecasts whose minute has not come'),
   unscored: whole('Forecasts that cannot be scored: their horizon leaves the session or crosses a gap'),
   overall: bothScores,
+  drift: reference('Drift'),
+};
+
+const scoreboard = object({
+  ...scoreSummary,
   symbols: list(
     object({
       symbol: text('Symbol'),
@@ -98,17 +134,23 @@ const scoreboard = object({
       last: nullable(reference('ScoredForecast')),
     }),
   ),
+  shadow: nullable(reference('ScoreSummary')),
+  others: list(reference('ScoreSummary'), 'Models that forecast before, newest first'),
 });
 
-const model = {
-  ...object({
-    name: text('Name'),
-    weightsHash: text('Hash of the weights'),
-    horizonMinutes: whole('Horizon'),
-    level: number('Nominal coverage of the intervals'),
-    details: { type: 'object', additionalProperties: true, description: 'Recipe, training range, validation' },
-  }),
-};
+const model = object({
+  name: text('Name'),
+  weightsHash: text('Hash of the weights'),
+  horizonMinutes: whole('Horizon'),
+  level: number('Nominal coverage of the intervals'),
+  details: { type: 'object', additionalProperties: true, description: 'Recipe, training range, validation' },
+});
+
+const models = object({
+  ...model.properties,
+  shadow: nullable(reference('Model')),
+  changes: whole('Times that another model took over since this server started'),
+});
 
 const error = object({
   error: object({ code: text('A stable code, BARCAST_E_…'), message: text('What is wrong') }),
@@ -120,8 +162,12 @@ export const SHARED_SCHEMAS = [
   { $id: 'Bar', title: 'Bar', ...bar },
   { $id: 'Score', title: 'Score', ...score },
   { $id: 'ScoredForecast', title: 'ScoredForecast', ...scored },
+  { $id: 'Monitor', title: 'Monitor', ...monitor },
+  { $id: 'Drift', title: 'Drift', ...drift },
+  { $id: 'ScoreSummary', title: 'ScoreSummary', ...object(scoreSummary, 'The scores of a model without its symbols') },
   { $id: 'Scoreboard', title: 'Scoreboard', ...scoreboard },
   { $id: 'Model', title: 'Model', ...model },
+  { $id: 'Models', title: 'Models', ...models },
   { $id: 'Error', title: 'Error', ...error },
 ] as const;
 
@@ -139,9 +185,42 @@ const limitQuery = (most: number, otherwise: number) => ({
 const MOST_BARS = 390;
 const MOST_FORECASTS = 120;
 
+type Security = readonly { readonly [scheme: string]: readonly string[] }[];
+const TOKEN: Security = [{ token: [] }, {}];
+const TOKEN_OR_QUERY: Security = [{ token: [] }, { tokenInQuery: [] }, {}];
+
+/** A route that asks for the token, on a server that has one. */
+const guarded = (operationId: string, tag: string) => ({ operationId, tags: [tag], security: TOKEN });
+
+const readiness = object({
+  ready: { type: 'boolean', description: 'Whether forecasts come' },
+  reasons: list({ type: 'string' }, 'What stands in their way'),
+  windows: {
+    type: 'string',
+    enum: ['none', 'warming', 'warm'],
+    description: 'none: no bars yet; warming: no window of this session is full yet; warm: forecasts come',
+  },
+  lagMinutes: { type: ['integer', 'null'], description: 'Market minutes that forecasts are behind the bars' },
+  bus: {
+    anyOf: [object({ name: text('Name'), state: text('connected, reconnecting or closed') }), { type: 'null' }],
+    description: 'null where one process does it all',
+  },
+});
+
+const SWITCHING: Record<string, object> = { 101: { description: 'A WebSocket from here on', type: 'null' } };
+
+export const TAGS = [
+  { name: 'forecasts', description: 'What is forecast now and was forecast lately' },
+  { name: 'bars', description: 'The bars that forecasts are made of' },
+  { name: 'scores', description: 'What the forecasts were worth' },
+  { name: 'model', description: 'Who forecasts' },
+  { name: 'stream', description: 'Everything as it comes' },
+  { name: 'operations', description: 'Probes and metrics' },
+];
+
 export const ROUTES = {
   predictions: {
-    tags: ['forecasts'],
+    ...guarded('predictions', 'forecasts'),
     summary: 'The latest forecast of every symbol, in alphabetical order',
     querystring: {
       type: 'object',
@@ -150,11 +229,11 @@ export const ROUTES = {
     },
     response: {
       200: object({ marketTime: MARKET_TIME, predictions: list(reference('Forecast')) }),
-      ...errors(400, 401, 404),
+      ...errors(400, 401, 404, 429),
     },
   },
   prediction: {
-    tags: ['forecasts'],
+    ...guarded('prediction', 'forecasts'),
     summary: 'The latest forecast of a symbol and the ones before it, newest first',
     params: symbolParameter,
     querystring: limitQuery(MOST_FORECASTS, 60),
@@ -165,45 +244,74 @@ export const ROUTES = {
         latest: nullable(reference('Forecast')),
         recent: list(reference('Forecast')),
       }),
-      ...errors(400, 401, 404),
+      ...errors(400, 401, 404, 429),
     },
   },
   bars: {
-    tags: ['bars'],
+    ...guarded('bars', 'bars'),
     summary: 'The recent bars of a symbol, oldest first',
     params: symbolParameter,
     querystring: limitQuery(MOST_BARS, MOST_BARS),
     response: {
       200: object({ symbol: text('Symbol'), marketTime: MARKET_TIME, bars: list(reference('Bar')) }),
-      ...errors(400, 401, 404),
+      ...errors(400, 401, 404, 429),
     },
   },
   scoreboard: {
-    tags: ['scores'],
+    ...guarded('scoreboard', 'scores'),
     summary: 'How past forecasts did against what came, and against persistence',
-    response: { 200: reference('Scoreboard'), ...errors(401, 503) },
+    querystring: {
+      type: 'object',
+      additionalProperties: false,
+      properties: {
+        model: {
+          ...text('active, shadow, or the weightsHash of a model that forecasts or did'),
+          default: 'active',
+          minLength: 1,
+          maxLength: 128,
+        },
+      },
+    },
+    response: { 200: reference('Scoreboard'), ...errors(400, 401, 404, 429, 503) },
   },
   model: {
-    tags: ['model'],
-    summary: 'The model that forecasts',
-    response: { 200: reference('Model'), ...errors(401, 503) },
+    ...guarded('model', 'model'),
+    summary: 'The model that forecasts, and its shadow',
+    response: { 200: reference('Models'), ...errors(401, 429, 503) },
   },
   stream: {
+    operationId: 'stream',
     tags: ['stream'],
+    security: TOKEN_OR_QUERY,
     summary: 'WebSocket: bars, forecasts and scores as they come',
-    querystring: { type: 'object', properties: { token: text('The access token, where no header can be set') } },
+    description:
+      'Every message is a JSON object with a type: status, bars, forecasts, scores or time. The server sends, the client only listens.',
+    querystring: {
+      type: 'object',
+      properties: { token: { ...text('The access token, where no header can be set'), maxLength: 512 } },
+    },
+    response: {
+      ...SWITCHING,
+      ...errors(400, 401, 403, 426, 429),
+    },
   },
   healthz: {
+    operationId: 'healthz',
     tags: ['operations'],
     summary: 'The process answers',
-    response: { 200: object({ status: { type: 'string', const: 'ok' } }) },
+    response: {
+      200: object({ status: { type: 'string', const: 'ok' }, uptimeSeconds: number('Since the process started') }),
+    },
   },
   readyz: {
+    operationId: 'readyz',
     tags: ['operations'],
-    summary: 'A model is loaded and the source of bars is running; if not, why',
-    response: Object.fromEntries(
-      [200, 503].map((status) => [status, object({ ready: { type: 'boolean' }, reasons: list({ type: 'string' }) })]),
-    ),
+    summary: 'A model is loaded, bars come, the bus is connected and forecasts keep up; if not, why',
+    response: { 200: readiness, 503: readiness },
   },
-  metrics: { tags: ['operations'], summary: 'Prometheus metrics', response: { 200: { type: 'string' } } },
+  metrics: {
+    ...guarded('metrics', 'operations'),
+    summary: 'Prometheus metrics',
+    response: { 200: { type: 'string' }, ...errors(401, 429) },
+  },
 } as const;

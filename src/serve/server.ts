@@ -2,11 +2,16 @@
  * The HTTP server: REST, WebSocket, metrics, probes and the page, over a `LiveState` that others feed.
  *
  * It binds to 127.0.0.1; another address needs a token. With a token, `/api/*` and `/metrics` answer only requests
- * that carry it; the page's files, `/docs` and the probes hold no data and stay open.
+ * that carry it; the page's files, `/docs` and the probes hold no data and stay open. Every address may ask so many
+ * times a minute, refused requests included; the probes are not counted.
  */
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import type { ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { isIPv6 } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import fastifyRateLimit from '@fastify/rate-limit';
 import fastifySwagger from '@fastify/swagger';
 import fastifyWebsocket from '@fastify/websocket';
 import fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
@@ -15,10 +20,10 @@ import { BarcastError, systemErrorCode } from '../base/index.ts';
 import type { LiveState } from '../stream/index.ts';
 import { checkAccess, isSameOrigin, tokenChecker } from './access.ts';
 import { addApi } from './api.ts';
-import { answerErrors, errorBody } from './errors.ts';
+import { answerBrokenRequest, answerError, answerErrors, errorBody } from './errors.ts';
 import { addMetrics } from './metrics.ts';
 import { addPages } from './pages.ts';
-import { ROUTES, SHARED_SCHEMAS } from './schemas.ts';
+import { ROUTES, SHARED_SCHEMAS, TAGS } from './schemas.ts';
 import { StreamHub } from './stream-hub.ts';
 
 export interface ServerOptions {
@@ -31,22 +36,36 @@ export interface ServerOptions {
   readonly token?: string;
   /** Logs requests to standard error as JSON lines from this level on; quiet without it. Queries are left out. */
   readonly logLevel?: 'error' | 'warn' | 'info' | 'debug';
-  /** Bytes that may wait for one WebSocket client before it is cut off. */
+  /** Requests a minute from one address; false for any number. WebSockets count once. 1,200 unless given. */
+  readonly rateLimit?: number | false;
+  /** Addresses of proxies whose `X-Forwarded-For` is believed, as `10.0.0.0/8,127.0.0.1`; the rate limit counts by it. */
+  readonly trustProxy?: string;
+  /** Bytes of messages kept for WebSocket clients that are behind, all of them together; 16 MiB unless given. */
   readonly maxBufferedBytes?: number;
+  /** 2,000 unless given. */
   readonly maxClients?: number;
   readonly heartbeatMs?: number;
+  /** How long `close` lets requests finish before it cuts them; 10 s unless given. */
+  readonly finishMs?: number;
 }
 
 export interface RunningServer {
   /** `http://127.0.0.1:8080`, without a slash at its end. */
   readonly url: string;
-  /** Stops listening, answers what was asked, closes every connection. */
+  /** Stops listening, finishes the answers it has begun, tells the WebSocket clients, closes every connection. */
   close(): Promise<void>;
 }
 
 const REQUEST_LIMITS = { bodyLimit: 1024, requestTimeout: 30_000, keepAliveTimeout: 10_000 };
 const MAX_HEADER_BYTES = 16 * 1024;
 const MEBIBYTE = 1024 * 1024;
+/** A page takes some twenty requests to open and three a minute afterwards. */
+const REQUESTS_A_MINUTE = 1200;
+/** Addresses that the rate limit remembers; the one not heard of for longest is forgotten. */
+const ADDRESSES = 10_000;
+/** What a stopping server waits for WebSocket clients to say goodbye, and for answers to be read. */
+const GOODBYE_MS = 2000;
+const FINISH_MS = 10_000;
 
 /**
  * Starts the server.
@@ -61,24 +80,29 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     routerOptions: { maxParamLength: 100 },
     loggerInstance: loggerOf(options.logLevel),
     forceCloseConnections: true,
+    clientErrorHandler: answerBrokenRequest,
+    frameworkErrors: answerError,
+    trustProxy: options.trustProxy ?? false,
     ajv: { customOptions: { coerceTypes: true, removeAdditional: false } },
   });
   const hub = new StreamHub(state, {
-    maxBufferedBytes: options.maxBufferedBytes ?? 4 * MEBIBYTE,
-    maxClients: options.maxClients ?? 1000,
+    maxBufferedBytes: options.maxBufferedBytes ?? 16 * MEBIBYTE,
+    maxClients: options.maxClients ?? 2000,
     heartbeatMs: options.heartbeatMs ?? 1000,
   });
   let stopMetrics = () => {};
-  server.addHook('preClose', async () => hub.close());
-  server.addHook('onClose', async () => {
-    hub.terminate();
-    stopMetrics();
+  const answers = new AnswersUnderWay(server);
+  server.addHook('preClose', async () => {
+    const finishMs = options.finishMs ?? FINISH_MS;
+    await Promise.all([answers.finish(finishMs), hub.close(Math.min(GOODBYE_MS, finishMs))]);
   });
+  server.addHook('onClose', async () => stopMetrics());
   try {
     answerErrors(server);
     await describe(server);
     // First, so that a refused upgrade is answered and its socket closed.
     await server.register(fastifyWebsocket, { options: { maxPayload: 1024 } });
+    await limit(server, options.rateLimit ?? REQUESTS_A_MINUTE);
     guard(server, token);
     for (const schema of SHARED_SCHEMAS) server.addSchema(schema);
     addApi(server, state);
@@ -92,6 +116,57 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   }
   const bound = (server.server.address() as AddressInfo).port;
   return { url: `http://${isIPv6(host) ? `[${host}]` : host}:${bound}`, close: () => server.close() };
+}
+
+/**
+ * Answers that were begun and not yet handed to the operating system whole. Node's own `close` cuts those that are
+ * still being sent: a connection counts as idle once its answer is written, read or not.
+ */
+class AnswersUnderWay {
+  readonly #open = new Set<ServerResponse>();
+  #stopping = false;
+
+  constructor(server: FastifyInstance) {
+    server.addHook('onRequest', async (request, reply) => {
+      if (this.#stopping) {
+        const body = errorBody('BARCAST_E_INTERRUPTED', 'the server is stopping');
+        await reply.code(503).header('Connection', 'close').send(body);
+      } else if (!request.ws) {
+        this.#open.add(reply.raw);
+        reply.raw.once('close', () => this.#open.delete(reply.raw));
+      }
+    });
+  }
+
+  /** Refuses further requests; resolves when every answer is out, or after so long. */
+  async finish(withinMs: number): Promise<void> {
+    this.#stopping = true;
+    const late = new AbortController();
+    const passed = sleep(withinMs, undefined, { signal: late.signal }).catch(() => {});
+    const whole = Promise.all([...this.#open].map((answer) => once(answer, 'close', { signal: late.signal }))).catch(
+      () => {},
+    );
+    await Promise.race([whole, passed]);
+    late.abort();
+  }
+}
+
+/** Counts every request by its address, found or not, allowed or not. */
+async function limit(server: FastifyInstance, most: number | false): Promise<void> {
+  if (most === false) return;
+  await server.register(fastifyRateLimit, { global: false, cache: ADDRESSES });
+  const count = server.createRateLimit({ max: most, timeWindow: 60_000 });
+  server.addHook('onRequest', async (request, reply) => {
+    const route = request.routeOptions.url;
+    if (route === '/healthz' || route === '/readyz') return;
+    const counted = await count(request);
+    if (counted.isAllowed || !counted.isExceeded) return;
+    const message = `more than ${most} requests a minute from one address; ask again in ${counted.ttlInSeconds} s`;
+    await reply
+      .code(429)
+      .header('Retry-After', String(counted.ttlInSeconds))
+      .send(errorBody('BARCAST_E_RATE_LIMITED', message));
+  });
 }
 
 function guard(server: FastifyInstance, token: string | undefined): void {
@@ -112,8 +187,20 @@ async function describe(server: FastifyInstance): Promise<void> {
   await server.register(fastifySwagger, {
     openapi: {
       openapi: '3.1.0',
-      info: { title: 'barcast', description: manifest.description, version: manifest.version },
-      components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
+      info: {
+        title: 'barcast',
+        description: manifest.description,
+        version: manifest.version,
+        license: { name: manifest.license, identifier: manifest.license },
+      },
+      servers: [{ url: '/', description: 'This server' }],
+      tags: TAGS,
+      components: {
+        securitySchemes: {
+          token: { type: 'http', scheme: 'bearer', description: 'The access token, where the server has one' },
+          tokenInQuery: { type: 'apiKey', in: 'query', name: 'token', description: 'The same, for WebSockets alone' },
+        },
+      },
     },
     refResolver: { buildLocalReference: (json, _base, _fragment, i) => String(json.$id ?? `schema-${i}`) },
   });

@@ -19,9 +19,14 @@ export const barView = ({ symbol, minute, open, high, low, close, volume }: Stat
 export const statusView = (state: LiveState) => ({
   marketTime: state.marketTime(),
   model: state.model ?? null,
+  shadow: state.shadow ?? null,
   source: state.source,
   symbols: state.symbols().length,
   forecasting: state.forecasting,
   lastBarEnd: state.lastBarEnd === undefined ? null : new Date(state.lastBarEnd).toISOString(),
+  bus: state.bus ?? null,
+  windows: state.windows(),
+  lagMinutes: state.lagMinutes(),
+  alarms: state.alarms(),
   ...state.readiness(),
 });

@@ -1,6 +1,19 @@
 /** Where bars come from: Yahoo Finance, the simulated exchange, files; and what all of them have in common. */
 
-export { type HistoryAnswer, type IngestAnswer, ingestFiles, ingestHistory } from './ingest.ts';
+export { type IngestAnswer, ingestFiles } from './ingest.ts';
+export {
+  durationOf,
+  type HistoryAnswer,
+  type HistoryOptions,
+  ingestHistory,
+  type StillMissing,
+} from './ingest-history.ts';
+export { type LimiterOptions, type Permit, RateLimiter, type SteadyClock, steadyClock } from './limiter.ts';
+export { findHoles, type RepairAnswer, repairGaps } from './repair.ts';
+export { ownPart, type Share, shareOf } from './share.ts';
 export * from './simulated/index.ts';
 export * from './source.ts';
+export * from './streams/index.ts';
+export * from './trades/index.ts';
+export { afterEverySession, type WatchedSource } from './watch.ts';
 export * from './yahoo/index.ts';

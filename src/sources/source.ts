@@ -10,12 +10,26 @@ import type { RawBars } from '../store/index.ts';
 /** Raw rows are the store's own input: what a source hands over goes there as it is. */
 export type { RawBars };
 
+/** Minutes from the first up to the second, itself not included. */
+export interface Span {
+  readonly from: EpochMinute;
+  readonly to: EpochMinute;
+}
+
+/** Past rows of one symbol. */
+export interface HistoryRows extends RawBars {
+  /** The minutes that these rows answer in full. A source that does not tell has answered when it ends. */
+  readonly covers?: Span;
+}
+
 export interface HistoryRequest {
   readonly symbols: readonly string[];
   /** First minute wanted. */
   readonly from: EpochMinute;
   /** First minute not wanted. */
   readonly to: EpochMinute;
+  /** By symbol: what is wanted of that, in order; all of it when left out. A source may hand over more. */
+  readonly spans?: ReadonlyMap<string, readonly Span[]>;
   readonly signal?: AbortSignal;
 }
 
@@ -27,14 +41,20 @@ export interface HistoryReport {
   readonly failed: readonly { readonly symbol: string; readonly reason: string }[];
   /** What else a user should know, one line each: a part of the range that the source no longer keeps. */
   readonly notes?: readonly string[];
+  /** The first minute that the source still has, if it does not keep everything. */
+  readonly keptFrom?: EpochMinute;
 }
 
 /** Past bars on request. */
 export interface HistorySource {
   readonly name: string;
   readonly clock: Clock;
+  /** Whether all of its rows tell what they cover. */
+  readonly tellsCover?: boolean;
+  /** How fast it goes, or why it waits, in a few words. */
+  pace?(): string;
   /** Yields raw bars as they arrive and returns the report. @throws BARCAST_E_NETWORK, BARCAST_E_RATE_LIMITED, BARCAST_E_SOURCE_FORMAT */
-  history(request: HistoryRequest): AsyncGenerator<RawBars, HistoryReport>;
+  history(request: HistoryRequest): AsyncGenerator<HistoryRows, HistoryReport>;
 }
 
 /** Bars as they complete. */

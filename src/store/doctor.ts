@@ -5,7 +5,7 @@
  * the others from the ledger. After one ingest into an empty store both tell the same numbers.
  */
 import type { DuckDBConnection } from '@duckdb/node-api';
-import { dayOf, type FlawKind, findGaps, sessionAt, sessionMinutesBefore } from '../bars/index.ts';
+import { dayOf, type FlawKind, findGaps, sessionAt, sessionMinutesBefore, sessionsBetween } from '../bars/index.ts';
 import { type DayString, type EpochMinute, isoOfMinute } from '../base/index.ts';
 import { quoted, selectNumbers, selectRows } from './database.ts';
 import { corrupt, type Manifest, relation, segmentPath, TABLE_NAMES } from './manifest.ts';
@@ -41,6 +41,18 @@ export interface SymbolCoverage {
   /** The share of session minutes from the first bar to the last that have one; 0 without a bar in a session. */
   readonly share: number;
   readonly gaps: number;
+  /** Bars in the session, by day. Only where symbols were chosen, or all was asked for. */
+  readonly days?: readonly { readonly day: DayString; readonly bars: number }[];
+}
+
+/** One session over all symbols. */
+export interface DayCoverage {
+  readonly day: DayString;
+  /** Symbols with a bar in it. */
+  readonly symbols: number;
+  readonly bars: number;
+  /** Bars by the minutes that the session has for all symbols of the diagnosis. */
+  readonly share: number;
 }
 
 /** What `barcast doctor` answers. Times are ISO 8601 UTC, of bars' opens. */
@@ -55,6 +67,8 @@ export interface Diagnosis {
   readonly flaws: FlawCounts;
   readonly events: { readonly dividends: number; readonly splits: number };
   readonly coverage: readonly SymbolCoverage[];
+  /** Every session from the first with a bar to the last, those without one too. */
+  readonly days: readonly DayCoverage[];
   readonly gapList: readonly SymbolGap[];
   readonly flawList: readonly FlawDay[];
   /** Entries that the lists leave out. */
@@ -65,17 +79,23 @@ const LIST_LIMIT = 1000;
 /** Symbols whose minutes are in memory at once. */
 const SYMBOLS_AT_ONCE = 256;
 
+export interface ExamineOptions {
+  /** Lists without a limit; otherwise the first 1,000 gaps and flaws. */
+  readonly all?: boolean;
+  /** Canonical; all when left out. Flaws and events are counted over the whole store all the same. */
+  readonly symbols?: readonly string[];
+}
+
 /**
  * Verifies and describes a store. A writing owner beside it does no harm.
- * @param options.all lists without a limit; otherwise the first 1,000 gaps and flaws
  * @throws BARCAST_E_STORE_EMPTY, BARCAST_E_STORE_CORRUPT
  */
-export async function examineStore(directory: string, options: { readonly all?: boolean } = {}): Promise<Diagnosis> {
+export async function examineStore(directory: string, options: ExamineOptions = {}): Promise<Diagnosis> {
   const reader = await openStoreReader(directory);
   try {
     return await reader.withConnection(async (connection, manifest) => {
       await verify(connection, directory, manifest);
-      const coverage = await examineCoverage(connection, directory, manifest);
+      const coverage = await examineCoverage(connection, directory, manifest, options);
       const flaws = await examineFlaws(connection, directory, manifest);
       const events = await selectNumbers(
         connection,
@@ -88,11 +108,12 @@ export async function examineStore(directory: string, options: { readonly all?: 
         bars: coverage.symbols.reduce((sum, { bars }) => sum + bars, 0),
         firstBar: isoOfMinute(Math.min(...manifest.bars.map((segment) => segment.minutes![0])) as EpochMinute),
         lastBar: isoOfMinute(Math.max(...manifest.bars.map((segment) => segment.minutes![1])) as EpochMinute),
-        tradingDays: coverage.tradingDays.size,
+        tradingDays: coverage.days.filter(({ bars }) => bars > 0).length,
         gaps: coverage.gaps.length,
         flaws: flaws.counts,
         events: { dividends: events.dividends!, splits: events.splits! },
         coverage: coverage.symbols,
+        days: coverage.days,
         gapList: coverage.gaps.slice(0, limit),
         flawList: flaws.days.slice(0, limit),
         omitted: {
@@ -123,22 +144,28 @@ async function verify(connection: DuckDBConnection, directory: string, manifest:
   }
 }
 
-async function examineCoverage(connection: DuckDBConnection, directory: string, manifest: Manifest) {
+async function examineCoverage(
+  connection: DuckDBConnection,
+  directory: string,
+  manifest: Manifest,
+  { all, symbols: chosen }: ExamineOptions,
+) {
   const bars = relation(directory, 'bars', manifest.bars);
+  const where = chosen === undefined ? '' : `where symbol in (${chosen.map(quoted).join(', ') || 'null'})`;
   const counts = await selectRows(
     connection,
-    `select symbol, count(*)::INTEGER as rows from ${bars} group by symbol order by symbol`,
+    `select symbol, count(*)::INTEGER as rows from ${bars} ${where} group by symbol order by symbol`,
   );
   const symbols: SymbolCoverage[] = [];
   const gaps: SymbolGap[] = [];
-  const tradingDays = new Set<DayString>();
+  const sums = new Map<DayString, { symbols: number; bars: number }>();
   for (let start = 0; start < counts.length; start += SYMBOLS_AT_ONCE) {
     const block = counts.slice(start, start + SYMBOLS_AT_ONCE);
     const minutes = new Int32Array(block.reduce((sum, row) => sum + (row.rows as number), 0));
     const [first, last] = [block[0]!.symbol as string, block.at(-1)!.symbol as string];
     await fillColumns(
       connection,
-      `select minute from ${bars} where symbol between ${quoted(first)} and ${quoted(last)} order by symbol, minute`,
+      `select minute from ${bars} ${where === '' ? 'where' : `${where} and`} symbol between ${quoted(first)} and ${quoted(last)} order by symbol, minute`,
       [minutes],
     );
     let row = 0;
@@ -149,36 +176,64 @@ async function examineCoverage(connection: DuckDBConnection, directory: string, 
       for (const { from, to, missing } of found) {
         gaps.push({ symbol, from: isoOfMinute(from), to: isoOfMinute(to), missing });
       }
+      const { share, days } = sessionCoverage(symbol, own);
+      for (const { day, bars: n } of days) {
+        const sum = sums.get(day);
+        if (sum === undefined) sums.set(day, { symbols: 1, bars: n });
+        else {
+          sum.symbols++;
+          sum.bars += n;
+        }
+      }
       symbols.push({
         symbol,
         bars: rows,
         firstBar: isoOfMinute(own[0] as EpochMinute),
         lastBar: isoOfMinute(own[rows - 1] as EpochMinute),
-        share: shareOfSessionMinutes(symbol, own, tradingDays),
+        share,
         gaps: found.length,
+        ...(all || chosen !== undefined ? { days } : {}),
       });
     }
   }
-  return { symbols, gaps, tradingDays };
+  return { symbols, gaps, days: everyDay(sums, symbols.length) };
 }
 
-/** Also adds the days of the bars to `tradingDays`. @throws BARCAST_E_STORE_CORRUPT for a minute that stands twice */
-function shareOfSessionMinutes(symbol: string, minutes: Int32Array, tradingDays: Set<DayString>): number {
+/** Every session between the first and the last day that has bars. */
+function everyDay(sums: ReadonlyMap<DayString, { symbols: number; bars: number }>, symbols: number): DayCoverage[] {
+  const days = [...sums.keys()].sort();
+  if (days.length === 0) return [];
+  return sessionsBetween(days[0]!, days.at(-1)!).map(({ day, open, close }) => {
+    const { symbols: present, bars } = sums.get(day) ?? { symbols: 0, bars: 0 };
+    return { day, symbols: present, bars, share: bars / (symbols * (close - open)) };
+  });
+}
+
+/**
+ * The share of session minutes that have a bar, and how many have one by day.
+ * @throws BARCAST_E_STORE_CORRUPT for a minute that stands twice
+ */
+function sessionCoverage(
+  symbol: string,
+  minutes: Int32Array,
+): { share: number; days: { day: DayString; bars: number }[] } {
   let present = 0;
   let first: EpochMinute | undefined;
   let last: EpochMinute | undefined;
+  const days: { day: DayString; bars: number }[] = [];
   for (const [row, value] of minutes.entries()) {
     const minute = value as EpochMinute;
     if (row > 0 && minute === minutes[row - 1]) throw corrupt(`${symbol} has two bars at ${isoOfMinute(minute)}`);
     const session = sessionAt(minute);
     if (session === undefined) continue;
-    tradingDays.add(session.day);
+    if (days.at(-1)?.day === session.day) days.at(-1)!.bars++;
+    else days.push({ day: session.day, bars: 1 });
     first ??= minute;
     last = minute;
     present++;
   }
-  if (first === undefined || last === undefined) return 0;
-  return present / (sessionMinutesBefore(last) + 1 - sessionMinutesBefore(first));
+  if (first === undefined || last === undefined) return { share: 0, days };
+  return { share: present / (sessionMinutesBefore(last) + 1 - sessionMinutesBefore(first)), days };
 }
 
 async function examineFlaws(

@@ -4,8 +4,8 @@
  * 1. A row off the whole minute, or of a minute that had not ended, is refused and goes to the ledger.
  * 2. Of several rows for one (symbol, minute) the last in the input wins; the others go to the ledger. A repeat that
  *    differs from the first row of its minute is a conflict, an equal one a duplicate.
- * 3. A winner that the store holds already is passed over; one that differs from the stored bar replaces it, and the
- *    old values go to the ledger as a revision.
+ * 3. A winner that the store holds already is passed over, and so is one without a price where the store has one; any
+ *    other that differs from the stored bar replaces it, and the old values go to the ledger as a revision.
  *
  * The ledger is a set: what it holds already is not added again, whoever ingests the same input how often.
  */
@@ -79,13 +79,14 @@ async function findLosers(connection: DuckDBConnection): Promise<void> {
     qualify lead(ordinal) over minuteRows is not null`);
 }
 
-/** `known`: winners whose minute is stored, and whether with the same values. `revision`: the stored bars that differ. */
+/** `known`: winners whose minute is stored, and whether they say nothing new. `revision`: the stored bars that differ. */
 async function compareWithStored(connection: DuckDBConnection, directory: string, manifest: Manifest): Promise<void> {
   const stored = relation(directory, 'bars', await overlapping(connection, manifest.bars));
   const winner = `(select ordinal, symbol, ${MINUTE}, ${VALUES} from staged anti join loser using (ordinal) where ${IS_BAR})`;
   await connection.run(`
     create table known as
-    select winner.ordinal, row(${valuesOf('winner')}) is not distinct from row(${valuesOf('stored')}) as same
+    select winner.ordinal, row(${valuesOf('winner')}) is not distinct from row(${valuesOf('stored')})
+      or (winner.close is null and stored.close is not null) as same
     from ${winner} winner join ${stored} stored using (symbol, minute);
     create table revision as
     select symbol, minute, ${valuesOf('stored')} from ${stored} stored

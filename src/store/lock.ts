@@ -1,5 +1,6 @@
 /**
- * One owner at a time: the owner holds DuckDB's own lock on the otherwise empty file `owner.duckdb`.
+ * One writer at a time: whoever writes holds DuckDB's own lock on the otherwise empty file `owner.duckdb`,
+ * an owner for its life and one that shares the store for the length of a commit.
  *
  * The kernel keeps that lock and drops it with the process, however that ends: there is no stale lock to judge and no
  * reused process id to mistake. Limits: it binds processes, so owners within one process are told apart by a list; a
@@ -8,11 +9,43 @@
  */
 import { existsSync, linkSync, realpathSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { BarcastError, temporaryName } from '../base/index.ts';
 import { quoted } from './database.ts';
 
 const ownedHere = new Set<string>();
+
+/** How long a commit waits for those of others, and how often it looks. */
+const PATIENCE_MS = 120_000;
+const LOOK_AGAIN_MS = 25;
+
+/**
+ * Does a piece of work while holding the lock, waiting for whoever holds it.
+ * @throws BARCAST_E_STORE_LOCKED after two minutes
+ */
+export async function withOwnership<T>(
+  connection: DuckDBConnection,
+  directory: string,
+  work: () => Promise<T>,
+): Promise<T> {
+  const givenUpAt = performance.now() + PATIENCE_MS;
+  let release: (() => void) | undefined;
+  while (release === undefined) {
+    try {
+      release = await takeOwnership(connection, directory);
+    } catch (error) {
+      const locked = error instanceof BarcastError && error.code === 'BARCAST_E_STORE_LOCKED';
+      if (!locked || performance.now() > givenUpAt) throw error;
+      await sleep(LOOK_AGAIN_MS * (0.5 + Math.random()));
+    }
+  }
+  try {
+    return await work();
+  } finally {
+    await connection.run('detach owner').finally(release);
+  }
+}
 
 /**
  * Takes the lock for as long as the connection's instance lives and returns what to call after it is closed.

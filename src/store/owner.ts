@@ -1,11 +1,13 @@
-/** The owner: the one process that brings bars into a store. */
+/** The owner: the one process that brings bars into a store, or one of several that share an ingest. */
 import { mkdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import { BarcastError, type DayString, type EpochMs, systemErrorCode } from '../base/index.ts';
 import { appendColumns, openDatabase, storeError } from './database.ts';
+import { Deliveries } from './deliveries.ts';
 import { dropJudgement, judge } from './judge.ts';
-import { takeOwnership } from './lock.ts';
+import { takeOwnership, withOwnership } from './lock.ts';
 import {
   EMPTY_MANIFEST,
   type Manifest,
@@ -18,25 +20,38 @@ import {
 } from './manifest.ts';
 import { StoreReader } from './reader.ts';
 import { type Change, planMerge, removeOrphans, SPILL_FOLDER, writeChanges } from './segments.ts';
-import { createStaging, dropStaging, stageBars, stageFiles } from './staging.ts';
+import { createStaging, dropStaging, stageFiles } from './staging.ts';
 import type { BarFile, BarFileLayout, BarStore, IngestCounts, IngestTransaction, RawBars } from './store.ts';
 
 /**
  * Opens a store as its owner, making the folder when there is none. What a killed owner left over is removed.
+ *
+ * With `shared` several processes may bring bars in at once: each gathers rows by itself and waits for its turn to
+ * commit them. They should bring different symbols, or the one that commits last corrects the others.
  * @throws BARCAST_E_STORE_LOCKED, BARCAST_E_STORE_CORRUPT, BARCAST_E_PERMISSION, BARCAST_E_DISK_FULL
  */
-export async function openStore(directory: string): Promise<BarStore> {
+export async function openStore(
+  directory: string,
+  { shared = false }: { readonly shared?: boolean } = {},
+): Promise<BarStore> {
   const path = resolve(directory);
   makeFolder(path);
   let instance: DuckDBInstance | undefined;
   let release = () => {};
   try {
-    instance = await openDatabase(join(path, SPILL_FOLDER));
+    // The folder for what has no memory is removed with an owner's leftovers, so whoever shares has one elsewhere.
+    instance = await openDatabase(shared ? join(tmpdir(), `barcast-ingest-${process.pid}`) : join(path, SPILL_FOLDER));
     const connection = await instance.connect();
+    const open = async () => {
+      const manifest = readManifest(path) ?? EMPTY_MANIFEST;
+      removeOrphans(path, manifest);
+      return manifest;
+    };
+    if (shared) {
+      return new SharedStore(path, instance, await withOwnership(connection, path, open), connection, release);
+    }
     release = await takeOwnership(connection, path);
-    const manifest = readManifest(path) ?? EMPTY_MANIFEST;
-    removeOrphans(path, manifest);
-    return new OwnedStore(path, instance, manifest, connection, release);
+    return new OwnedStore(path, instance, await open(), connection, release);
   } catch (error) {
     instance?.closeSync();
     release();
@@ -57,7 +72,7 @@ function makeFolder(path: string): void {
 }
 
 class OwnedStore extends StoreReader implements BarStore {
-  readonly #connection: DuckDBConnection;
+  protected readonly connection: DuckDBConnection;
   readonly #release: () => void;
   /** Segments that the commit before replaced; readers of that commit may still be at them. */
   #retired: Segment[] = [];
@@ -71,19 +86,19 @@ class OwnedStore extends StoreReader implements BarStore {
     release: () => void,
   ) {
     super(directory, instance, manifest);
-    this.#connection = connection;
+    this.connection = connection;
     this.#release = release;
   }
 
   async begin(): Promise<IngestTransaction> {
     if (this.#transaction !== undefined) throw new Error('a transaction is under way already');
-    const transaction = new Transaction(this.#connection, {
-      commit: (work) => this.#commit(work),
+    const transaction = new Transaction(this.connection, {
+      commit: (marks) => this.commit(marks),
       end: () => (this.#transaction = undefined),
     });
     this.#transaction = transaction;
     try {
-      await createStaging(this.#connection);
+      await createStaging(this.connection);
     } catch (error) {
       await transaction.abort();
       throw storeError(error);
@@ -96,13 +111,13 @@ class OwnedStore extends StoreReader implements BarStore {
   }
 
   override close(): void {
-    this.#connection.closeSync();
+    this.connection.closeSync();
     super.close();
     this.#release();
   }
 
-  async #commit(marks: readonly (readonly [source: string, symbol: string, day: DayString])[]): Promise<IngestCounts> {
-    const connection = this.#connection;
+  protected async commit(marks: readonly Mark[]): Promise<IngestCounts> {
+    const connection = this.connection;
     const verdict = await judge(connection, this.directory, this.manifest);
     const { rowsStored, revisions } = verdict.counts;
     const changes: Change[] = [
@@ -136,7 +151,7 @@ class OwnedStore extends StoreReader implements BarStore {
     if (revisions === 0) return { table: 'bars', sql: newBars, replaces: [] };
     const replaces: Segment[] = [];
     for (const segment of this.manifest.bars) {
-      const result = await this.#connection.runAndReadAll(
+      const result = await this.connection.runAndReadAll(
         `select 1 from ${relation(this.directory, 'bars', [segment])} semi join (${revisedKeys}) using (symbol, minute) limit 1`,
       );
       if (result.currentRowCount > 0) replaces.push(segment);
@@ -147,7 +162,7 @@ class OwnedStore extends StoreReader implements BarStore {
 
   async #publish(changes: readonly Change[]): Promise<void> {
     const before = this.manifest;
-    const next = await writeChanges(this.#connection, this.directory, before, changes);
+    const next = await writeChanges(this.connection, this.directory, before, changes);
     const files = (manifest: Manifest) => TABLE_NAMES.flatMap((table) => manifest[table]);
     const held = new Set(files(next));
     const replaced = files(before).filter((segment) => !held.has(segment));
@@ -165,25 +180,42 @@ class OwnedStore extends StoreReader implements BarStore {
   }
 }
 
+/** One of several writers: it holds the lock only while it commits, on top of whatever the others have committed. */
+class SharedStore extends OwnedStore {
+  override async refresh(): Promise<void> {
+    this.manifest = readManifest(this.directory) ?? EMPTY_MANIFEST;
+  }
+
+  protected override commit(marks: readonly Mark[]): Promise<IngestCounts> {
+    return withOwnership(this.connection, this.directory, async () => {
+      await this.refresh();
+      return super.commit(marks);
+    });
+  }
+}
+
+type Mark = readonly [source: string, symbol: string, day: DayString];
+
 interface Owner {
-  commit(marks: readonly (readonly [source: string, symbol: string, day: DayString])[]): Promise<IngestCounts>;
+  commit(marks: readonly Mark[]): Promise<IngestCounts>;
   end(): void;
 }
 
 class Transaction implements IngestTransaction {
   readonly #connection: DuckDBConnection;
   readonly #owner: Owner;
-  readonly #marks: [source: string, symbol: string, day: DayString][] = [];
-  #nextPosition = 0;
+  readonly #marks: Mark[] = [];
+  readonly #deliveries: Deliveries;
   #over = false;
 
   constructor(connection: DuckDBConnection, owner: Owner) {
     this.#connection = connection;
     this.#owner = owner;
+    this.#deliveries = new Deliveries(connection);
   }
 
   async addBars(raw: RawBars): Promise<void> {
-    await this.#step(() => stageBars(this.#connection, raw, this.#nextPosition++));
+    await this.#step(() => this.#deliveries.add(raw));
   }
 
   async addFiles(files: readonly BarFile[], layout: BarFileLayout, askedAt: EpochMs): Promise<void> {
@@ -195,7 +227,10 @@ class Transaction implements IngestTransaction {
   }
 
   async commit(): Promise<IngestCounts> {
-    const counts = await this.#step(() => this.#owner.commit(this.#marks));
+    const counts = await this.#step(async () => {
+      await this.#deliveries.settle();
+      return this.#owner.commit(this.#marks);
+    });
     await this.abort();
     return counts;
   }
@@ -204,6 +239,7 @@ class Transaction implements IngestTransaction {
     if (this.#over) return;
     this.#over = true;
     try {
+      this.#deliveries.close();
       await dropStaging(this.#connection);
       await dropJudgement(this.#connection);
     } finally {

@@ -68,7 +68,27 @@ export async function writeChanges(
 }
 
 /** Undefined when there are no rows. */
-async function writeSegment(
+const writeSegment = (
+  connection: DuckDBConnection,
+  directory: string,
+  table: TableName,
+  generation: number,
+  sql: string,
+): Promise<Segment | undefined> =>
+  writeRows(connection, directory, table, generation, `select * from (${sql}) order by ${TABLES[table].order}`);
+
+/** A segment of rows, at least one, that come in the table's order by themselves. */
+export async function writeSortedSegment(
+  connection: DuckDBConnection,
+  directory: string,
+  table: TableName,
+  generation: number,
+  sql: string,
+): Promise<Segment> {
+  return (await writeRows(connection, directory, table, generation, sql))!;
+}
+
+async function writeRows(
   connection: DuckDBConnection,
   directory: string,
   table: TableName,
@@ -79,9 +99,7 @@ async function writeSegment(
   const path = join(directory, 'segments', file);
   const temporary = temporaryName(path);
   try {
-    await connection.run(
-      `copy (select * from (${sql}) order by ${TABLES[table].order}) to ${quoted(temporary)} (format parquet, compression zstd)`,
-    );
+    await connection.run(`copy (${sql}) to ${quoted(temporary)} (format parquet, compression zstd)`);
     const described = await describe(connection, temporary, table === 'bars');
     if (described.rows === 0) return undefined;
     const segment = { file, ...described, bytes: statSync(temporary).size, sha256: digestOf(temporary) };

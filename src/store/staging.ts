@@ -2,7 +2,8 @@
  * Staging: rows of every source, as they came, in one table that is then judged by one code path (`judge.ts`).
  *
  * `staged` has a row's place in the input (a later place wins), its symbol in canonical form, its time in milliseconds
- * and its values with null for every kind of absence. `stagedEvent` has the dividends and splits of files.
+ * and its values with null for every kind of absence. `stagedEvent` has the dividends and splits. What sources deliver
+ * waits in `delivered`, numbers only (`deliveries.ts`).
  */
 import { basename } from 'node:path';
 import type { DuckDBConnection } from '@duckdb/node-api';
@@ -10,11 +11,13 @@ import { parseSymbol } from '../bars/index.ts';
 import { BarcastError, type EpochMs } from '../base/index.ts';
 import { parseBarTime } from './bar-time.ts';
 import { appendColumns, identifier, pathList, quoted, selectRows, storeError } from './database.ts';
-import type { BarFile, BarFileLayout, RawBars } from './store.ts';
+import type { BarFile, BarFileLayout } from './store.ts';
 
 /** Places within one file or one delivery; the file's own place counts in multiples of it. */
-const ROWS_PER_POSITION = 2 ** 32;
-const PRICES = ['open', 'high', 'low', 'close', 'volume'] as const;
+export const ROWS_PER_POSITION = 2 ** 32;
+export const VALUE_COLUMNS = ['open', 'high', 'low', 'close', 'volume'] as const;
+/** A value as SQL: a NaN is an absence. */
+export const valueOrNull = (name: string): string => `case when isnan(${name}) then null else ${name} end`;
 const NULL_TEXTS = ['', 'nan', 'NaN', 'NAN', 'null', 'NULL', 'None'];
 
 export async function createStaging(connection: DuckDBConnection): Promise<void> {
@@ -23,25 +26,17 @@ export async function createStaging(connection: DuckDBConnection): Promise<void>
     set TimeZone = 'UTC';
     create table staged (ordinal BIGINT, symbol VARCHAR, timeMs BIGINT,
       open DOUBLE, high DOUBLE, low DOUBLE, close DOUBLE, volume DOUBLE, askedAt BIGINT);
-    create table stagedEvent (symbol VARCHAR, timeMs BIGINT, kind VARCHAR, value DOUBLE)`);
+    create table stagedEvent (symbol VARCHAR, timeMs BIGINT, kind VARCHAR, value DOUBLE);
+    create table delivery (position DOUBLE, symbol VARCHAR, askedAt DOUBLE);
+    create table delivered (position DOUBLE, place DOUBLE, timeMs DOUBLE,
+      open DOUBLE, high DOUBLE, low DOUBLE, close DOUBLE, volume DOUBLE)`);
 }
 
 export async function dropStaging(connection: DuckDBConnection): Promise<void> {
   await connection.run(`
     drop table if exists staged; drop table if exists stagedEvent; drop table if exists fileRow;
-    drop table if exists instant; drop table if exists origin`);
-}
-
-export async function stageBars(connection: DuckDBConnection, raw: RawBars, position: number): Promise<void> {
-  const rows = raw.timeMs.length;
-  const first = position * ROWS_PER_POSITION;
-  await appendColumns(connection, 'staged', [
-    Array.from({ length: rows }, (_, row) => first + row),
-    new Array<string>(rows).fill(parseSymbol(raw.symbol)),
-    raw.timeMs.map(Math.floor),
-    ...PRICES.map((name) => raw[name]),
-    new Array<number>(rows).fill(raw.askedAt),
-  ]);
+    drop table if exists instant; drop table if exists origin;
+    drop table if exists delivery; drop table if exists delivered`);
 }
 
 /** Stages files of one layout. @throws BARCAST_E_FILE_FORMAT naming the file, and the line where it is known */
@@ -55,13 +50,12 @@ export async function stageFiles(
   await convertTimes(connection, files, layout);
   await convertSymbols(connection, files, layout);
   const rows = `fileRow join instant using (time) join origin on origin.file = fileRow.file and origin.name is not distinct from fileRow.symbol`;
-  const absent = (name: string) => `case when isnan(${name}) then null else ${name} end`;
   await connection.run(`
     insert into staged
     select origin.position * ${ROWS_PER_POSITION} + fileRow.rowid, origin.symbol, timeMs,
-      ${PRICES.map(absent).join(', ')}, ${askedAt}
+      ${VALUE_COLUMNS.map(valueOrNull).join(', ')}, ${askedAt}
     from ${rows}
-    ${layout.skipEmpty ? `where coalesce(${PRICES.map(absent).join(', ')}) is not null` : ''}`);
+    ${layout.skipEmpty ? `where coalesce(${VALUE_COLUMNS.map(valueOrNull).join(', ')}) is not null` : ''}`);
   for (const [column, kind] of [
     ['dividends', 'dividend'],
     ['splits', 'split'],
@@ -93,7 +87,7 @@ async function readFileRows(
 }
 
 function selectFromCsv(paths: readonly string[], layout: BarFileLayout): string {
-  const numbers = new Set([...PRICES, 'dividends' as const, 'splits' as const].map((name) => layout[name]));
+  const numbers = new Set([...VALUE_COLUMNS, 'dividends' as const, 'splits' as const].map((name) => layout[name]));
   const types = layout.columns.map((_, column) => `'c${column}': '${numbers.has(column) ? 'DOUBLE' : 'VARCHAR'}'`);
   return `select ${selectColumns(layout, (column) => `c${column}`)} from read_csv(${pathList(paths)},
     auto_detect = false, header = false, skip = ${layout.headerLines}, delim = '${layout.separator}', quote = '"',
@@ -106,7 +100,7 @@ function selectFromParquet(paths: readonly string[], layout: BarFileLayout): str
 }
 
 function selectColumns(layout: BarFileLayout, nameOf: (column: number) => string): string {
-  const number = (name: 'dividends' | 'splits' | (typeof PRICES)[number]) => {
+  const number = (name: 'dividends' | 'splits' | (typeof VALUE_COLUMNS)[number]) => {
     const column = layout[name];
     return `${column === undefined ? 'null' : nameOf(column)}::DOUBLE as ${name}`;
   };
@@ -114,7 +108,7 @@ function selectColumns(layout: BarFileLayout, nameOf: (column: number) => string
     'file_index::INTEGER as file',
     `${nameOf(layout.time)}::VARCHAR as time`,
     `${layout.symbol === undefined ? 'null' : nameOf(layout.symbol)}::VARCHAR as symbol`,
-    ...[...PRICES, 'dividends' as const, 'splits' as const].map(number),
+    ...[...VALUE_COLUMNS, 'dividends' as const, 'splits' as const].map(number),
   ].join(', ');
 }
 

@@ -6,7 +6,7 @@
  */
 
 import type { FlawKind, MarketBars } from '../bars/index.ts';
-import type { DayString, EpochMinute, EpochMs } from '../base/index.ts';
+import type { Allocate, DayString, EpochMinute, EpochMs } from '../base/index.ts';
 
 /** Raw rows of one symbol in the order its source gave them. NaN for null. */
 export interface RawBars {
@@ -20,6 +20,15 @@ export interface RawBars {
   readonly volume: Float64Array;
   /** What the source's clock said when it answered: a bar that had not ended by then is partial. */
   readonly askedAt: EpochMs;
+  /** Dividends and splits that came with the rows. */
+  readonly events?: readonly CorporateEvent[];
+}
+
+export interface CorporateEvent {
+  readonly timeMs: EpochMs;
+  readonly kind: 'dividend' | 'split';
+  /** Money a share, or new shares for an old one. */
+  readonly value: number;
 }
 
 /**
@@ -95,11 +104,19 @@ export interface ReadQuery {
  */
 export interface BarReader {
   readonly directory: string;
-  /** Bars in columns. Symbols without a bar in the range are left out. @throws BARCAST_E_STORE_CORRUPT */
-  read(query?: ReadQuery): Promise<MarketBars>;
+  /**
+   * Bars in columns. Symbols without a bar in the range are left out.
+   * @param allocate memory for the columns; fresh shared memory by default
+   * @throws BARCAST_E_STORE_CORRUPT
+   */
+  read(query?: ReadQuery, allocate?: Allocate): Promise<MarketBars>;
   /** Sorted. */
   symbols(): Promise<string[]>;
   summary(): Promise<StoreSummary>;
+  /** Rows by day (days since 1970 UTC), ascending. */
+  rowsByDay(query?: ReadQuery): Promise<{ utcDay: number; rows: number }[]>;
+  /** Names the bars of the present commit: the same for the same bars in the same segments. */
+  fingerprint(): string;
   /** The whole ledger, sorted by symbol, time, kind and occurrence. */
   ledger(): Promise<LedgerEntry[]>;
   /** The days for which a source has already answered in full, by symbol. */

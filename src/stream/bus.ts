@@ -5,26 +5,28 @@
  * - A batch is published whole and arrives whole: the bars of one minute that came together stay together, because a
  *   forecast looks at the whole market.
  * - Every subscriber sees the batches of a topic in the order of their publication.
- * - Delivery is at least once. Asking a subscription for its next batch acknowledges the one before; a batch that was
- *   not acknowledged may come again. A repeat is recognised by its message id, and every consumer must be idempotent
- *   on it.
- * - Back-pressure: `publish` resolves when every subscriber that waits has room. A subscriber that asked to drop
- *   never holds a publisher up.
+ * - `publish` resolves when the batch is handed over: in memory, when every subscriber that waits has room; on a network
+ *   bus, when the server has stored every item. A subscriber that asked to drop never holds a publisher up.
+ * - A repeat is recognised by its message id ({@link messageIdOf}). It may come, and every consumer must be idempotent.
  *
- * A network bus gives each item a subject of its own ({@link subjectOf}) and an id ({@link messageIdOf}).
+ * A network bus gives each item a subject of its own ({@link subjectOf}) and keeps what is published: a slow
+ * subscriber falls behind and loses nothing.
  */
 import type { Bar } from '../bars/index.ts';
+import type { EpochMs } from '../base/index.ts';
 import type { Forecast } from './forecast.ts';
 
-/** What travels on each topic. */
+/** What travels on each topic. `shadow` carries the forecasts of a model that is tried out: scored, never shown. */
 export interface Topics {
   readonly bars: Bar;
   readonly forecasts: Forecast;
+  readonly shadow: Forecast;
 }
 export type Topic = keyof Topics;
+export const TOPICS: readonly Topic[] = ['bars', 'forecasts', 'shadow'];
 
 export interface Batch<T> {
-  /** Counts the batches of a topic from 1. */
+  /** Counts the batches of a topic that the subscriber was offered, from 1. */
   readonly sequence: number;
   readonly items: readonly T[];
   /** `performance.now()` of this process when the batch was published or, from another machine, arrived. */
@@ -32,12 +34,14 @@ export interface Batch<T> {
 }
 
 export interface SubscribeOptions {
-  /** Whose subscription it is, for messages; the durable name on a network bus. */
+  /** Whose subscription it is, for messages. */
   readonly name: string;
   /** Items held for this subscriber before it is full; a larger batch is taken when nothing else is held. */
   readonly capacity?: number;
-  /** When full: hold the publisher up, or give up the oldest batches. */
+  /** When full: hold the publisher up (a network bus: leave the rest in the stream), or give up the oldest batches. */
   readonly whenFull?: 'wait' | 'dropOldest';
+  /** Also what was published from then on, if the bus keeps it; otherwise what is published from now on. */
+  readonly since?: EpochMs;
 }
 
 /** Iterate it once. Leaving the loop closes it. */
@@ -54,7 +58,7 @@ export interface Bus {
   readonly name: string;
   /** Resolves when the batch is handed over. An empty batch is nothing. @throws BARCAST_E_BUS when closed or refused */
   publish<T extends Topic>(topic: T, items: readonly Topics[T][]): Promise<void>;
-  /** Batches published from now on. @throws BARCAST_E_BUS when closed */
+  /** Batches published from now on, or `since`. @throws BARCAST_E_BUS when closed */
   subscribe<T extends Topic>(topic: T, options: SubscribeOptions): Promise<Subscription<Topics[T]>>;
   /** Refuses further batches and drains every subscription. */
   close(): Promise<void>;

@@ -3,7 +3,7 @@
  * all go through `makeForecasts`, so that the same window gives the same forecast everywhere.
  */
 import { epochMinute, isoOfMinute } from '../base/index.ts';
-import type { WindowSet } from '../features/index.ts';
+import type { FittedScaler, Recipe, WindowSet } from '../features/index.ts';
 import type { Predictions } from '../model/index.ts';
 
 /** A forecast as every interface shows it. Prices are in the currency of the listing. */
@@ -35,8 +35,10 @@ export interface ForecastingModel {
   readonly level: number;
 }
 
-/** A model that answers windows. Calls do not overlap. */
+/** A model that answers windows of its recipe, scaled by its scaler. Calls do not overlap. */
 export interface Predictor extends ForecastingModel {
+  readonly recipe: Recipe;
+  readonly scaler: FittedScaler;
   predict(windows: WindowSet): Promise<Predictions>;
 }
 

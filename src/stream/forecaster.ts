@@ -4,24 +4,29 @@
  * Each (symbol, minute, model) gets exactly one forecast. A bar for a minute that was already seen is a repeat and is
  * left out, whatever its values: a published forecast is never taken back. A bar older than its symbol's newest is
  * late and is left out too; the minute it belongs to stays a minute without a trade. Both are counted.
+ *
+ * Taking bars and forecasting them are two steps: where several forecasters share the work, each takes every bar, and
+ * each batch is forecast by one of them.
  */
 import type { Bar } from '../bars/index.ts';
-import type { PushResult, WindowSet } from '../features/index.ts';
 import type { Bus, Subscription } from './bus.ts';
 import { type Forecast, makeForecasts, type Predictor } from './forecast.ts';
-
-/** The live windows of a market, as `LiveMarket` of src/features keeps them. */
-export interface LiveWindows {
-  /** Takes a symbol's next bar. @returns 'window' when the symbol's window now ends at this bar, else why not */
-  push(bar: Bar): PushResult;
-  /** The present windows of symbols that just answered 'window', in their order. */
-  windows(symbols: readonly string[]): WindowSet;
-}
+import {
+  byMinute,
+  MarketWindows,
+  type NewWindows,
+  type PushCounts,
+  type TakenMinute,
+  windowsKey,
+} from './market-windows.ts';
+import type { ModelSource } from './model-source.ts';
 
 /** What became of the bars. */
-export interface ForecasterCounts {
+export interface ForecasterCounts extends PushCounts {
   bars: number;
   forecasts: number;
+  /** Forecasts of the shadow model. */
+  shadowForecasts: number;
   /** Left out: the symbol's newest minute again. */
   repeatedBars: number;
   /** Left out: older than the symbol's newest minute. */
@@ -35,41 +40,59 @@ export interface ForecasterCounts {
   predictions: number;
   /** Predictions that failed as a whole; their bars got no forecast. */
   failedPredictions: number;
+  /** The same of the shadow model; nobody else is touched. */
+  failedShadowPredictions: number;
+  /** Messages on the bus that held no bar. */
+  refusedMessages: number;
+  /** Batches that wait for a forecast, as last seen. */
+  waitingBatches: number;
+  /** Milliseconds that the newest forecast batch had waited since its bars arrived before its forecast began. */
+  lagMs: number;
 }
 
 /** What one call made. */
 export interface ForecasterResult {
   readonly forecasts: readonly Forecast[];
-  /** Milliseconds spent in the model. */
+  /** Forecasts of the shadow model, if there is one, for the topic `shadow`. */
+  readonly shadow?: readonly Forecast[];
+  /** Milliseconds spent in the active model. */
   readonly predictionMs: number;
-  /** What the model threw, when it did: the ready windows of that minute got no forecast. */
+  /** What the active model threw, when it did: the ready windows of that minute got no forecast. */
   readonly failure?: unknown;
 }
 
-export class Forecaster {
-  readonly counts: ForecasterCounts = {
-    bars: 0,
-    forecasts: 0,
-    repeatedBars: 0,
-    lateBars: 0,
-    warmingBars: 0,
-    unusableBars: 0,
-    notFinite: 0,
-    predictions: 0,
-    failedPredictions: 0,
-  };
-  readonly #market: LiveWindows;
-  readonly #predictor: Predictor;
-  readonly #newest = new Map<string, number>();
+export const noCounts = (): ForecasterCounts => ({
+  bars: 0,
+  forecasts: 0,
+  shadowForecasts: 0,
+  repeatedBars: 0,
+  lateBars: 0,
+  warmingBars: 0,
+  unusableBars: 0,
+  notFinite: 0,
+  predictions: 0,
+  failedPredictions: 0,
+  failedShadowPredictions: 0,
+  refusedMessages: 0,
+  waitingBatches: 0,
+  lagMs: 0,
+});
 
-  constructor(market: LiveWindows, predictor: Predictor) {
-    this.#market = market;
-    this.#predictor = predictor;
+export class Forecaster {
+  readonly counts: ForecasterCounts = noCounts();
+  readonly #models: ModelSource;
+  readonly #windows: MarketWindows;
+  #using: ReturnType<ModelSource['current']>;
+
+  constructor(models: ModelSource, newWindows?: NewWindows) {
+    this.#models = models;
+    this.#windows = new MarketWindows(newWindows);
+    this.#using = this.#ask([]);
   }
 
   /** Takes past bars, oldest first in each symbol, and makes no forecast of them: the windows are warm afterwards. */
   preload(bars: Iterable<Bar>): void {
-    for (const bar of bars) if (this.#isNew(bar)) this.#market.push(bar);
+    this.#windows.preload(bars, this.counts);
   }
 
   /**
@@ -80,29 +103,51 @@ export class Forecaster {
    * @returns also what the model threw; the bars are taken all the same
    */
   async accept(bars: readonly Bar[], arrivedAtMs = performance.now()): Promise<ForecasterResult> {
-    const forecasts: Forecast[] = [];
-    let predictionMs = 0;
-    let failure: unknown;
-    for (const minuteBars of byMinute(bars)) {
-      const ready = this.#push(minuteBars);
-      if (ready.length === 0) continue;
-      const startedAt = performance.now();
-      try {
-        const windows = this.#market.windows(ready);
-        const predictions = await this.#predictor.predict(windows);
-        const now = performance.now();
-        predictionMs += now - startedAt;
-        const made = makeForecasts(windows, predictions, this.#predictor, now - arrivedAtMs);
-        this.counts.predictions++;
-        this.counts.notFinite += windows.asOf.length - made.length;
-        this.counts.forecasts += made.length;
-        forecasts.push(...made);
-      } catch (error) {
-        this.counts.failedPredictions++;
-        failure ??= error;
-      }
-    }
-    return { forecasts, predictionMs, failure };
+    const results: ForecasterResult[] = [];
+    // One minute after another: a window keeps its rows for a window of minutes, and a catch-up may bring more.
+    for (const minute of byMinute(bars)) results.push(await this.forecast(this.take(minute), arrivedAtMs));
+    if (results.length === 1) return results[0];
+    return {
+      forecasts: results.flatMap((it) => it.forecasts),
+      shadow: results.flatMap((it) => it.shadow ?? []),
+      predictionMs: results.reduce((sum, it) => sum + it.predictionMs, 0),
+      failure: results.find((it) => it.failure !== undefined)?.failure,
+    };
+  }
+
+  /** Minutes of bars that may be taken before windows taken earlier lose their rows. */
+  get minutesHeld(): number {
+    return this.#windows.minutesHeld;
+  }
+
+  /**
+   * The first step: asks which models forecast now and takes bars that arrived together.
+   * @param pending what was taken before and is still to be forecast, oldest first: a model with another recipe, if one
+   *   came, needs windows of it
+   * @param copy whether what is returned is to keep its rows for as long as it is held
+   * @returns the windows that became ready. They keep their rows for {@link minutesHeld} minutes of bars, or as `copy` says
+   */
+  take(bars: readonly Bar[], pending: Iterable<TakenMinute> = [], copy = false): TakenMinute[] {
+    this.#using = this.#ask(pending);
+    this.counts.bars += bars.length;
+    return this.#windows.take(bars, this.counts, copy);
+  }
+
+  /** The second step, with the models that the last `take` was answered. Calls of `take` and `forecast` must not overlap. */
+  async forecast(taken: readonly TakenMinute[], arrivedAtMs: number): Promise<ForecasterResult> {
+    const { active, shadow } = this.#using;
+    this.counts.lagMs = performance.now() - arrivedAtMs;
+    const answer = await this.#predictAll(active, taken, arrivedAtMs);
+    this.counts.predictions += answer.predictions;
+    this.counts.notFinite += answer.notFinite;
+    this.counts.forecasts += answer.forecasts.length;
+    if (answer.failure !== undefined) this.counts.failedPredictions++;
+    const { forecasts, predictionMs, failure } = answer;
+    if (shadow === undefined) return { forecasts, predictionMs, failure };
+    const silent = await this.#predictAll(shadow, taken, arrivedAtMs);
+    this.counts.shadowForecasts += silent.forecasts.length;
+    if (silent.failure !== undefined) this.counts.failedShadowPredictions++;
+    return { forecasts, shadow: silent.forecasts, predictionMs, failure };
   }
 
   /** Serves a subscription until it ends. A prediction that fails is told, and the next bars are served. */
@@ -111,42 +156,37 @@ export class Forecaster {
       const result = await this.accept(batch.items, batch.arrivedAtMs);
       tell(result);
       await bus.publish('forecasts', result.forecasts);
+      if (result.shadow !== undefined) await bus.publish('shadow', result.shadow);
     }
   }
 
-  /** Symbols that have a window now that this minute's bars are in. */
-  #push(bars: readonly Bar[]): string[] {
-    const ready: string[] = [];
-    for (const bar of bars) {
-      this.counts.bars++;
-      if (!this.#isNew(bar)) continue;
-      const result = this.#market.push(bar);
-      if (result === 'window') ready.push(bar.symbol);
-      else if (result === 'warming') this.counts.warmingBars++;
-      else this.counts.unusableBars++;
-    }
-    return ready;
+  #ask(pending: Iterable<TakenMinute>) {
+    const models = this.#models.current();
+    this.#windows.use(models.shadow === undefined ? [models.active] : [models.active, models.shadow], pending);
+    return models;
   }
 
-  #isNew(bar: Bar): boolean {
-    const newest = this.#newest.get(bar.symbol);
-    if (newest !== undefined && bar.minute <= newest) {
-      if (bar.minute === newest) this.counts.repeatedBars++;
-      else this.counts.lateBars++;
-      return false;
+  async #predictAll(model: Predictor, taken: readonly TakenMinute[], arrivedAtMs: number) {
+    const key = windowsKey(model);
+    const forecasts: Forecast[] = [];
+    let [predictions, notFinite, predictionMs] = [0, 0, 0];
+    let failure: unknown;
+    for (const minute of taken) {
+      const windows = minute.windows.get(key);
+      if (windows === undefined) continue;
+      const startedAt = performance.now();
+      try {
+        const answer = await model.predict(windows);
+        const now = performance.now();
+        predictionMs += now - startedAt;
+        const made = makeForecasts(windows, answer, model, now - arrivedAtMs);
+        predictions++;
+        notFinite += windows.asOf.length - made.length;
+        forecasts.push(...made);
+      } catch (error) {
+        failure ??= error;
+      }
     }
-    this.#newest.set(bar.symbol, bar.minute);
-    return true;
+    return { forecasts, predictions, notFinite, predictionMs, failure };
   }
-}
-
-/** The bars of each minute, oldest minute first, each in the order given. */
-function byMinute(bars: readonly Bar[]): Bar[][] {
-  const groups = new Map<number, Bar[]>();
-  for (const bar of bars) {
-    const group = groups.get(bar.minute);
-    if (group === undefined) groups.set(bar.minute, [bar]);
-    else group.push(bar);
-  }
-  return [...groups].sort(([a], [b]) => a - b).map(([, group]) => group);
 }

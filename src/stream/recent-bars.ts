@@ -12,26 +12,29 @@ interface Ring {
   count: number;
 }
 
-/** A minute and its closing price. */
-export interface Close {
-  readonly minute: number;
-  readonly close: number;
-}
+/** Symbols kept at most, twice what a whole market has: a flood of made-up symbols must not fill the memory. */
+export const MOST_SYMBOLS = 30_000;
 
 export class RecentBars {
   readonly capacity: number;
+  readonly #unusable: boolean;
   readonly #rings = new Map<string, Ring>();
 
-  /** @param capacity bars kept of each symbol; 390 are a whole session */
-  constructor(capacity = 390) {
+  /**
+   * @param capacity bars kept of each symbol; 390 are a whole session
+   * @param options whether bars without usable prices are kept too
+   */
+  constructor(capacity = 390, options: { readonly unusable?: boolean } = {}) {
     this.capacity = capacity;
+    this.#unusable = options.unusable ?? false;
   }
 
-  /** Keeps a bar that is newer than all of its symbol. @returns false for a repeat, a late bar, or one without usable prices */
+  /** Keeps a bar that is newer than all of its symbol. @returns false for a repeat, a late bar, one without usable prices, or one symbol too many */
   add(bar: Bar): boolean {
-    if (!isUsable(bar.open, bar.high, bar.low, bar.close, bar.volume)) return false;
+    if (!this.#unusable && !isUsable(bar.open, bar.high, bar.low, bar.close, bar.volume)) return false;
     let ring = this.#rings.get(bar.symbol);
     if (ring === undefined) {
+      if (this.#rings.size >= MOST_SYMBOLS) return false;
       ring = { minute: new Int32Array(this.capacity), values: new Float64Array(5 * this.capacity), count: 0 };
       this.#rings.set(bar.symbol, ring);
     }
@@ -58,19 +61,5 @@ export class RecentBars {
       bars.push({ symbol, minute: epochMinute(ring.minute[slot]), open, high, low, close, volume });
     }
     return bars;
-  }
-
-  /** Closes of a symbol from a minute on, oldest first. */
-  closesFrom(symbol: string, minute: number): Close[] {
-    const ring = this.#rings.get(symbol);
-    const closes: Close[] = [];
-    if (ring === undefined) return closes;
-    const oldest = Math.max(0, ring.count - this.capacity);
-    for (let n = ring.count - 1; n >= oldest; n--) {
-      const slot = n % this.capacity;
-      if (ring.minute[slot] < minute) break;
-      closes.push({ minute: ring.minute[slot], close: ring.values[5 * slot + 3] });
-    }
-    return closes.reverse();
   }
 }

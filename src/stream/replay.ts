@@ -17,7 +17,9 @@ import {
 } from '../base/index.ts';
 import type { LiveSource } from '../sources/index.ts';
 import type { Forecast, Predictor } from './forecast.ts';
-import { Forecaster, type LiveWindows } from './forecaster.ts';
+import { Forecaster } from './forecaster.ts';
+import type { NewWindows } from './market-windows.ts';
+import { fixedModel } from './model-source.ts';
 
 /** What a replay needs of the store: the `read` of its reader. */
 export interface PastBars {
@@ -171,12 +173,12 @@ export function replaySource(options: ReplayOptions): LiveSource {
 export async function* replayForecasts(
   options: ReplayRange & {
     readonly symbols: readonly string[];
-    readonly market: LiveWindows;
     readonly predictor: Predictor;
+    readonly newWindows?: NewWindows;
     readonly signal?: AbortSignal;
   },
 ): AsyncGenerator<readonly Forecast[]> {
-  const forecaster = new Forecaster(options.market, options.predictor);
+  const forecaster = new Forecaster(fixedModel(options.predictor), options.newWindows);
   for await (const bars of replayMinutes(options, options.symbols)) {
     if (options.signal?.aborted) return;
     const { forecasts, failure } = await forecaster.accept(bars);

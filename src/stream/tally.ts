@@ -1,12 +1,20 @@
-/** Running sums over scored forecasts and the scores they stand for. All errors are of log returns. */
+/**
+ * Running sums over scored forecasts and the scores they stand for. All errors are of log returns; the scaled ones are
+ * divided by the width of the forecast's interval, ln(high / low), which is the window's own volatility times a
+ * constant of the model: no symbol drowns the others, and the constant drops out of the skill.
+ */
+import { addExact, type ExactSum, exactValue, exactZero, isExactSum } from './exact-sum.ts';
 
-/** Sums that can be saved as JSON and taken up again. */
+/** Sums that can be saved as JSON and taken up again. Their order of addition changes no bit. */
 export interface Tally {
   forecasts: number;
   /** Sum of (realised - predicted)^2 */
-  squaredError: number;
+  readonly squaredError: ExactSum;
   /** Sum of realised^2: what answering "the price stays" would have cost. */
-  squaredReturn: number;
+  readonly squaredReturn: ExactSum;
+  /** The same two of returns divided by the interval's width. */
+  readonly scaledError: ExactSum;
+  readonly scaledReturn: ExactSum;
   /** Forecasts of a price that then did move, with a predicted return that is not 0. */
   directions: number;
   /** Those of them that named the right direction. */
@@ -20,6 +28,8 @@ export interface LiveScore {
   readonly forecasts: number;
   /** 1 - MSE / MSE of persistence, on log returns: above 0 is better than answering "the price stays". */
   readonly skill: number | null;
+  /** The same on returns divided by the width of the forecast's interval. */
+  readonly skillScaled: number | null;
   /** Root mean square error of the log return. */
   readonly rmse: number | null;
   readonly persistenceRmse: number | null;
@@ -33,22 +43,31 @@ export interface LiveScore {
 export interface Outcome {
   readonly predictedReturn: number;
   readonly realisedReturn: number;
+  /** ln(high / low) of its interval; the scaled sums leave out a forecast whose width is not above 0. */
+  readonly width: number;
   readonly covered: boolean;
 }
 
 export const emptyTally = (): Tally => ({
   forecasts: 0,
-  squaredError: 0,
-  squaredReturn: 0,
+  squaredError: exactZero(),
+  squaredReturn: exactZero(),
+  scaledError: exactZero(),
+  scaledReturn: exactZero(),
   directions: 0,
   directionHits: 0,
   covered: 0,
 });
 
-export function addOutcome(tally: Tally, { predictedReturn, realisedReturn, covered }: Outcome): void {
+export function addOutcome(tally: Tally, { predictedReturn, realisedReturn, width, covered }: Outcome): void {
+  const error = realisedReturn - predictedReturn;
   tally.forecasts++;
-  tally.squaredError += (realisedReturn - predictedReturn) ** 2;
-  tally.squaredReturn += realisedReturn ** 2;
+  addExact(tally.squaredError, error ** 2);
+  addExact(tally.squaredReturn, realisedReturn ** 2);
+  if (width > 0) {
+    addExact(tally.scaledError, (error / width) ** 2);
+    addExact(tally.scaledReturn, (realisedReturn / width) ** 2);
+  }
   if (realisedReturn !== 0 && predictedReturn !== 0) {
     tally.directions++;
     if (Math.sign(realisedReturn) === Math.sign(predictedReturn)) tally.directionHits++;
@@ -56,15 +75,30 @@ export function addOutcome(tally: Tally, { predictedReturn, realisedReturn, cove
   if (covered) tally.covered++;
 }
 
+/** 1 - error / persistence; null while nothing has moved. */
+export const skillOf = (error: ExactSum, persistence: ExactSum): number | null => {
+  const base = exactValue(persistence);
+  return base > 0 ? 1 - exactValue(error) / base : null;
+};
+
 export function scoreOf(tally: Tally): LiveScore {
   const share = (part: number, whole: number) => (whole > 0 ? part / whole : null);
-  const rootMean = (sum: number) => (tally.forecasts > 0 ? Math.sqrt(sum / tally.forecasts) : null);
+  const rootMean = (sum: ExactSum) => (tally.forecasts > 0 ? Math.sqrt(exactValue(sum) / tally.forecasts) : null);
   return {
     forecasts: tally.forecasts,
-    skill: tally.squaredReturn > 0 ? 1 - tally.squaredError / tally.squaredReturn : null,
+    skill: skillOf(tally.squaredError, tally.squaredReturn),
+    skillScaled: skillOf(tally.scaledError, tally.scaledReturn),
     rmse: rootMean(tally.squaredError),
     persistenceRmse: rootMean(tally.squaredReturn),
     directionalAccuracy: share(tally.directionHits, tally.directions),
     coverage: share(tally.covered, tally.forecasts),
   };
+}
+
+export function isTally(value: unknown): value is Tally {
+  const tally = value as Record<string, unknown> | null | undefined;
+  if (typeof tally !== 'object' || tally === null) return false;
+  return Object.entries(emptyTally()).every(([key, zero]) =>
+    typeof zero === 'number' ? Number.isFinite(tally[key]) : isExactSum(tally[key]),
+  );
 }

@@ -31,17 +31,20 @@ export class Batches {
   readonly #targets: Float32Array;
   readonly #features: number;
   readonly #starts: Int32Array;
+  /** O */
+  readonly #outputs: number;
   readonly #batchTargets: Float32Array;
   readonly #shift: Float32Array;
   readonly #gain: Float32Array;
 
-  /** @param targets `[N]` of the whole window set */
+  /** @param targets `[N, O]` of the whole window set */
   constructor(windows: WindowSet, targets: Float32Array, features: number, size: number) {
     this.#windows = windows;
     this.#targets = targets;
     this.#features = features;
     this.#starts = new Int32Array(size);
-    this.#batchTargets = new Float32Array(size);
+    this.#outputs = Math.max(1, targets.length / Math.max(1, windows.starts.length));
+    this.#batchTargets = new Float32Array(size * this.#outputs);
     const scales = windows.scaleStride > 0 ? size * features : 0;
     this.#shift = new Float32Array(scales);
     this.#gain = new Float32Array(scales);
@@ -54,11 +57,12 @@ export class Batches {
   gather(indices: Int32Array, loss: Loss, dropoutSeed: number, step: number, firstSequence = 0): TrainingBatch {
     const { starts, shift, gain, scaleStride, matrix } = this.#windows;
     const width = this.#features;
+    const outputs = this.#outputs;
     const count = indices.length;
     for (let b = 0; b < count; b++) {
       const window = indices[b];
       this.#starts[b] = starts[window];
-      this.#batchTargets[b] = this.#targets[window];
+      for (let o = 0; o < outputs; o++) this.#batchTargets[b * outputs + o] = this.#targets[window * outputs + o];
       if (scaleStride === 0) continue;
       for (let f = 0; f < width; f++) {
         this.#shift[b * width + f] = shift[window * scaleStride + f];
@@ -72,7 +76,7 @@ export class Batches {
       shift: own ? this.#shift.subarray(0, count * width) : shift,
       gain: own ? this.#gain.subarray(0, count * width) : gain,
       scaleStride: own ? width : 0,
-      targets: this.#batchTargets.subarray(0, count),
+      targets: this.#batchTargets.subarray(0, count * outputs),
       loss,
       dropoutSeed,
       step,

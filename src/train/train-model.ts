@@ -4,16 +4,8 @@ import { join } from 'node:path';
 import type { MarketBars } from '../bars/index.ts';
 import { BarcastError, epochMinute, isoOfMinute, type Progress } from '../base/index.ts';
 import { type Collective, soloCollective, together } from '../collective/index.ts';
-import {
-  buildWindows,
-  chronologicalSplit,
-  type FittedScaler,
-  type Recipe,
-  randomSplit,
-  selectWindows,
-  type WindowSet,
-} from '../features/index.ts';
-import type { Kernel, OptimizerSettings } from '../kernel/index.ts';
+import type { Recipe } from '../features/index.ts';
+import { type Kernel, type OptimizerSettings, outputsOf } from '../kernel/index.ts';
 import {
   checkModelName,
   type ModelDescription,
@@ -22,15 +14,19 @@ import {
   type Validation,
   weightsHash,
 } from '../model/index.ts';
-import { calibrate } from './calibrate.ts';
+import { calibrate, validationScore } from './calibrate.ts';
 import { CheckpointFile, COMPUTED_ON, type RunIdentity } from './checkpoint.ts';
 import { runTraining, type TrainingResult, type TrainingRun } from './loop.ts';
+import { forEachOutput, type PreparedTraining, prepareInMemory } from './prepare.ts';
 import type { TrainingSettings } from './schedule.ts';
-import { shardInMemory } from './shards.ts';
+import { sequencesOf } from './shards.ts';
+import { prepareFromStore, type StorePieces } from './store-shards.ts';
 import { trainOnThreads } from './thread-ranks.ts';
 
 export interface TrainOptions {
-  readonly bars: MarketBars;
+  /** The bars to train on, or `pieces` of a store where they are more than memory holds. */
+  readonly bars?: MarketBars;
+  readonly pieces?: StorePieces;
   readonly recipe: Recipe;
   readonly kernel: Kernel;
   readonly registry: Registry;
@@ -85,25 +81,23 @@ export async function trainModel(options: TrainOptions): Promise<TrainAnswer> {
   const { recipe, kernel, registry, name, seed, progress } = options;
   checkModelName(name);
   const settings = settingsOf(recipe, options.overrides);
-  const windows = buildWindows(options.bars, recipe, { requireTarget: true });
-  const split =
-    recipe.training.validationSplit === 'random'
-      ? randomSplit(windows, settings.validationShare, seed)
-      : chronologicalSplit(windows, settings.validationShare);
-  if (split.training.length < LEAST_WINDOWS || split.validation.length < LEAST_WINDOWS) {
+  const prepared = options.pieces
+    ? await prepareFromStore(options.pieces, recipe, settings, progress, options.signal)
+    : await prepareInMemory(options.bars!, recipe, settings, seed);
+  const { scaler, shards, validation: validationWindows } = prepared;
+  const training = sequencesOf(shards);
+  if (training < LEAST_WINDOWS || validationWindows.starts.length < LEAST_WINDOWS) {
     throw new BarcastError(
       'BARCAST_E_TOO_FEW_WINDOWS',
-      `the bars hold ${split.training.length} training and ${split.validation.length} validation windows; each part needs ${LEAST_WINDOWS}`,
+      `the bars hold ${training} training and ${validationWindows.starts.length} validation windows; each part needs ${LEAST_WINDOWS}`,
       'ingest more bars, or widen --from, --to and --symbols',
     );
   }
-  const scaler = recipe.fit(selectWindows(windows, split.training));
-  const scaled = recipe.scale(windows, scaler);
-  const targets = recipe.targets(scaled, scaler);
+  const pieces = shards.count > 1 ? ` in ${shards.count} pieces` : '';
   progress.say(
-    `${windows.starts.length.toLocaleString('en-US')} windows of ${windows.symbols.length} symbols: ${split.training.length.toLocaleString('en-US')} to train on, ${split.validation.length.toLocaleString('en-US')} to validate; kernel ${kernel.description}`,
+    `${prepared.windows.toLocaleString('en-US')} windows of ${prepared.symbols.length} symbols: ${training.toLocaleString('en-US')} to train on${pieces}, ${validationWindows.starts.length.toLocaleString('en-US')} to validate; kernel ${kernel.description}`,
   );
-  const identity = identityOf(options.version, recipe, settings, seed, kernel, scaled, targets);
+  const identity = identityOf(options.version, recipe, settings, seed, kernel, prepared.bars);
   const checkpoint = CheckpointFile.of(join(registry.directory, name), identity);
   const { threadRanks = 1, collective = soloCollective() } = options;
   if (options.resume) {
@@ -118,11 +112,15 @@ export async function trainModel(options: TrainOptions): Promise<TrainAnswer> {
   const run = {
     kernel,
     shape: recipe.network,
-    shards: shardInMemory({ windows: scaled, targets, training: split.training }),
+    shards,
     validation: {
-      windows: selectWindows(scaled, split.validation),
-      targets: Float32Array.from(split.validation, (window) => targets[window]),
+      windows: validationWindows,
+      targets: forEachOutput(recipe.targets(validationWindows, scaler), outputsOf(recipe.network)),
     },
+    validationScore:
+      recipe.training.calibrateAmplitude === true
+        ? validationScore(validationWindows, (outputs) => recipe.decode(outputs, validationWindows, scaler))
+        : undefined,
     settings,
     seed,
     identity,
@@ -134,7 +132,7 @@ export async function trainModel(options: TrainOptions): Promise<TrainAnswer> {
     onStep: options.onStep,
   };
   const result = await (threadRanks > 1 ? trainOnThreads(run, threadRanks) : runTraining(run));
-  const { description, validation } = await describe(options, scaled, split.validation, scaler, result);
+  const { description, validation } = await describe(options, prepared, result);
   // Every rank has the same model; the first one keeps it, and only then is a checkpoint of no more use.
   await together(collective, async () => {
     if (collective.rank > 0) return;
@@ -152,7 +150,7 @@ export async function trainModel(options: TrainOptions): Promise<TrainAnswer> {
     steps: result.steps,
     sequences: result.sequences,
     sequencesPerSecond: Math.round(result.sequences / result.seconds),
-    windows: windows.starts.length,
+    windows: prepared.windows,
     trainLoss: result.history[result.bestEpoch - 1].trainLoss,
     validation,
     weightsHash: description.weightsHash,
@@ -174,13 +172,8 @@ function identityOf(
   settings: TrainingSettings,
   seed: number,
   kernel: Kernel,
-  windows: WindowSet,
-  targets: Float32Array,
+  bars: string,
 ): RunIdentity {
-  const hash = createHash('sha256');
-  for (const array of [windows.matrix, windows.starts, windows.shift, windows.gain, targets]) {
-    hash.update(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
-  }
   return {
     'version of barcast': version,
     recipe: `${recipe.name} ${recipe.version}`,
@@ -188,19 +181,16 @@ function identityOf(
     ...Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, JSON.stringify(value)])),
     seed: String(seed),
     [COMPUTED_ON]: `${kernel.name} (${kernel.arithmetic})`,
-    bars: hash.digest('hex').slice(0, 32),
+    bars,
   };
 }
 
 async function describe(
   options: TrainOptions,
-  windows: WindowSet,
-  validationIndices: Int32Array,
-  scaler: FittedScaler,
+  { scaler, validation: validationWindows, windows, symbols, firstAsOf, lastAsOf }: PreparedTraining,
   result: TrainingResult,
 ): Promise<{ description: ModelDescription; validation: Validation }> {
   const { recipe, kernel, seed, name } = options;
-  const validationWindows = selectWindows(windows, validationIndices);
   const network = await kernel.createNetwork(recipe.network, result.weights);
   let output: Float32Array;
   try {
@@ -208,18 +198,18 @@ async function describe(
   } finally {
     network.close();
   }
-  const { calibration, skillScaled } = calibrate(recipe, scaler, validationWindows, output);
+  const { calibration, skillScaled } = calibrate(
+    validationWindows,
+    recipe.decode(output, validationWindows, scaler),
+    recipe.training.calibrateAmplitude === true,
+  );
   const best = result.history[result.bestEpoch - 1];
   const validation: Validation = {
-    windows: validationIndices.length,
+    windows: validationWindows.starts.length,
     loss: best.validationLoss,
     skillScaled,
     epoch: result.bestEpoch,
   };
-  const [first, last] = windows.asOf.reduce(
-    ([low, high], asOf) => [Math.min(low, asOf), Math.max(high, asOf)],
-    [Infinity, -Infinity],
-  );
   const fixed = {
     format: 1 as const,
     name,
@@ -230,16 +220,17 @@ async function describe(
     weightsHash: weightsHash(result.weights),
     provenance: {
       barcast: options.version,
-      from: isoOfMinute(epochMinute(first - recipe.windowLength)),
-      to: isoOfMinute(epochMinute(last + recipe.horizonMinutes)),
-      symbols: windows.symbols,
-      windows: windows.starts.length,
+      from: isoOfMinute(epochMinute(firstAsOf - recipe.windowLength)),
+      to: isoOfMinute(epochMinute(lastAsOf + recipe.horizonMinutes)),
+      symbols,
+      windows,
       seed,
       kernel: kernel.name,
       epochs: result.epochs,
       steps: result.steps,
       trainLoss: best.trainLoss,
       validation,
+      history: result.history.map(({ epoch, trainLoss, validationLoss }) => ({ epoch, trainLoss, validationLoss })),
     },
   };
   // The version names everything but the hour of training: the same training again is the same version.

@@ -1,5 +1,9 @@
 /** Starts the ranks of a test and collects what each answers. */
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { failThread, joinThreads, soloCollective, threadsMemory } from '../../src/collective/index.ts';
@@ -54,16 +58,16 @@ const program = fileURLToPath(new URL('rank-process.ts', import.meta.url));
 export const MPIRUN = ['--allow-run-as-root', '--oversubscribe', '--bind-to', 'none'];
 
 export const runMpi: RunRanks = async (size, scenario, argument = null, timeoutMs = 30_000) => {
-  const args = [process.execPath, program, scenario, JSON.stringify(argument), String(timeoutMs)];
-  const child = spawn('mpirun', [...MPIRUN, '-n', String(size), ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
-  let text = '';
-  child.stdout.setEncoding('utf8').on('data', (part) => (text += part));
-  child.stderr.resume();
-  await new Promise((resolve) => child.on('close', resolve));
-  const answers: (RankAnswer | undefined)[] = new Array(size).fill(undefined);
-  for (const [, line] of text.matchAll(/^ANSWER (.*)$/gm)) {
-    const [rank, answer] = JSON.parse(line) as [number, RankAnswer];
-    answers[rank] = answer;
+  const folder = mkdtempSync(join(tmpdir(), 'barcast-ranks-'));
+  try {
+    const args = [process.execPath, program, folder, scenario, JSON.stringify(argument), String(timeoutMs)];
+    const child = spawn('mpirun', [...MPIRUN, '-n', String(size), ...args], { stdio: 'ignore' });
+    await once(child, 'close');
+    return Array.from({ length: size }, (_, rank) => {
+      const file = join(folder, String(rank));
+      return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as RankAnswer) : undefined;
+    });
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
   }
-  return answers;
 };

@@ -16,15 +16,16 @@ for (const name of ['returns', 'cs205'] as const) {
       const cut = session.open + 61 + random.below(session.close - session.open - 61);
       const actual = randomMarket(seed, 4);
       const versions = [actual, actual.filter((bar) => bar.minute < cut), perturb(actual, cut, random)].map((bars) => {
-        const all = buildWindows(columnsOf(bars), recipe, { requireTarget: false });
+        const columns = columnsOf(bars);
+        const all = buildWindows(columns, recipe, { requireTarget: false });
         const past = selectWindows(
           all,
           Int32Array.from(all.asOf.keys()).filter((w) => all.asOf[w] <= cut),
         );
-        const upTo = buildWindows(columnsOf(bars), recipe, { requireTarget: false, asOfTo: cut + 1 });
+        const upTo = buildWindows(columns, recipe, { requireTarget: false, asOfTo: cut + 1 });
         assert.deepEqual(keysOf(upTo), keysOf(past));
         const training = Int32Array.from(past.asOf.keys()).filter((w) => past.asOf[w] + 65 < cut);
-        const scaler = recipe.fit(selectWindows(past, training));
+        const scaler = recipe.fit(selectWindows(past, training), columns);
         const scaled = recipe.scale(past, scaler);
         return { keys: keysOf(past), scaled, scaler, targets: recipe.targets(scaled, scaler) };
       });

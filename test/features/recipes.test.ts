@@ -16,7 +16,8 @@ test('a recipe fits its own network', () => {
     const { network, features, windowLength } = recipeOf(name);
     assert.equal(network.features, features.length);
     assert.equal(network.windowLength, windowLength);
-    assert.equal(outputsOf(network), 1);
+    const { loss } = recipeOf(name).training;
+    assert.equal(outputsOf(network), loss.kind === 'pinball' ? loss.levels.length : 1);
   }
   assert.equal(parameterCount(recipeOf('cs205').network), 50 * 4 * (2 + 50 + 1) + 32 * 51 + 33);
 });
@@ -27,10 +28,19 @@ for (const name of RECIPE_NAMES) {
     let clipped = 0;
     let seen = 0;
     for (let seed = 0; seed < 4; seed++) {
-      const windows = buildWindows(columnsOf(randomMarket(seed)), recipe, { requireTarget: true });
-      const scaler = recipe.fit(windows);
+      const bars = columnsOf(randomMarket(seed));
+      const unscaled = buildWindows(bars, recipe, { requireTarget: true });
+      const scaler = recipe.fit(unscaled, bars);
+      const windows = recipe.scale(unscaled, scaler);
       const targets = recipe.targets(windows, scaler);
-      const decoded = recipe.decode(targets, windows, scaler);
+      const outputs = outputsOf(recipe.network);
+      const { parts, below, above } = recipe.decode(
+        Float32Array.from({ length: targets.length * outputs }, (_, i) => targets[Math.floor(i / outputs)]),
+        windows,
+        scaler,
+      );
+      const decoded = targets.map((_, w) => parts.reduce((sum, part) => sum + part[w], 0));
+      assert.ok([...below, ...above].every((distance) => distance > 0));
       for (let w = 0; w < targets.length; w++) {
         const actual = Math.log(windows.targetClose[w] / windows.lastClose[w]);
         const limit = name === 'returns' ? TARGET_LIMIT * windows.volatility[w] : Number.POSITIVE_INFINITY;
@@ -50,7 +60,8 @@ for (const name of RECIPE_NAMES) {
   test(`a target that is not known is NaN: ${name}`, () => {
     const recipe = recipeOf(name);
     const windows = buildWindows(columnsOf(randomMarket(2)), recipe, { requireTarget: false });
-    const targets = recipe.targets(windows, recipe.fit(windows));
+    const scaler = recipe.fit(windows);
+    const targets = recipe.targets(recipe.scale(windows, scaler), scaler);
     assert.ok(targets.some(Number.isNaN));
     targets.forEach((target, w) => {
       assert.equal(Number.isNaN(target), Number.isNaN(windows.targetClose[w]));
@@ -111,9 +122,10 @@ test('a market of one price, and none at all, give finite scales', () => {
     assert.equal(windows.starts.length, 70 - 64);
     const scaler = recipe.fit(windows);
     const scaled = recipe.scale(windows, scaler);
-    for (const values of [scaled.shift, scaled.gain, recipe.targets(windows, scaler)]) {
+    for (const values of [scaled.shift, scaled.gain, recipe.targets(scaled, scaler)]) {
       assert.ok(values.every(Number.isFinite));
     }
-    assert.ok(Object.values(recipe.fit(selectWindows(windows, new Int32Array(0)))).every(Number.isFinite));
+    const none = recipe.scale(windows, recipe.fit(selectWindows(windows, new Int32Array(0)), columnsOf(flat)));
+    assert.ok(none.gain.every(Number.isFinite));
   }
 });

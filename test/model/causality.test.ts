@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Bar } from '../../src/bars/index.ts';
 import { Random } from '../../src/base/index.ts';
-import { recipeOf, selectWindows } from '../../src/features/index.ts';
+import { buildWindows, recipeOf, selectWindows } from '../../src/features/index.ts';
 import { initialWeights, referenceKernel } from '../../src/kernel/index.ts';
 import { Model, weightsHash } from '../../src/model/index.ts';
 import { columnsOf, perturb, randomMarket, SESSIONS } from '../features/fixtures.ts';
@@ -12,6 +12,9 @@ test('changing the future changes no forecast of the past', async () => {
   const recipe = recipeOf('returns');
   const shape = { ...recipe.network, lstm: [4] };
   const weights = initialWeights(shape, 1);
+  // Days before those that are forecast, of the same symbols.
+  const past = columnsOf(randomMarket(9, 6, SESSIONS.slice(0, 1)));
+  const scaler = recipe.fit(buildWindows(past, recipe, { requireTarget: true }), past);
   const model = await Model.open(
     {
       format: 1,
@@ -19,8 +22,14 @@ test('changing the future changes no forecast of the past', async () => {
       version: 'v',
       recipe: { name: recipe.name, version: recipe.version },
       shape,
-      scaler: {},
-      calibration: { gain: 0.7, level: 0.8, low: -1, high: 1.2 },
+      scaler,
+      calibration: {
+        gains: [0.7, 0.6],
+        level: 0.8,
+        below: Array(7).fill(1),
+        above: Array(7).fill(1.2),
+        strain: { usual: 0.2, slope: 1 },
+      },
       weightsHash: weightsHash(weights),
     },
     weights,
@@ -47,7 +56,7 @@ test('changing the future changes no forecast of the past', async () => {
     const random = new Random(seed);
     const session = SESSIONS[1 + random.below(3)];
     const cut = session.open + 61 + random.below(session.close - session.open - 61);
-    const actual = randomMarket(seed, 2);
+    const actual = randomMarket(seed, 4);
     const expected = await forecastsUpTo(actual, cut);
     assert.deepEqual(await forecastsUpTo(perturb(actual, cut, random), cut), expected);
     compared += expected.length;

@@ -107,7 +107,13 @@ describe('an exported ONNX model', () => {
     const bare = fieldsOf(encodeOnnx({ shape, weights }));
     assert.deepEqual(metadataOf(bare), { weightsHash: weightsHash(weights) });
 
-    const calibration = { gain: 0.5, level: 0.8, low: -1, high: 1 };
+    const calibration = {
+      gains: [0.5, 0.5],
+      level: 0.8,
+      below: Array(7).fill(1),
+      above: Array(7).fill(1.2),
+      strain: { usual: 0.2, slope: 1 },
+    };
     const description: ModelDescription = {
       ...describeModel(shape, weights),
       recipe: { name: 'returns', version: 3 },

@@ -44,7 +44,7 @@ describe('the registry', () => {
     assert.deepEqual(registry.list(), []);
     save('v1', 1);
     save('v2', 2);
-    assert.deepEqual(registry.list(), [{ name: 'm', current: null, versions: ['v1', 'v2'] }]);
+    assert.deepEqual(registry.list(), [{ name: 'm', current: null, shadow: null, versions: ['v1', 'v2'] }]);
     await fails(() => registry.resolve('m'), 'BARCAST_E_MODEL_MISSING');
     registry.promote('m', 'v1');
     registry.promote('m', 'v2');
@@ -54,6 +54,46 @@ describe('the registry', () => {
     assert.equal(registry.rollback('m'), 'v1');
     assert.equal(registry.show('m').version, 'v1');
     await fails(() => registry.rollback('m'), 'BARCAST_E_MODEL_MISSING', /no earlier version/);
+  });
+
+  it('sets a shadow, keeps it over promote and rollback, and ends it when it is promoted itself', async () => {
+    for (const [version, seed] of [
+      ['v1', 1],
+      ['v2', 2],
+      ['v3', 3],
+    ] as const)
+      save(version, seed);
+    await fails(() => registry.shadow('m', 'm@v2'), 'BARCAST_E_MODEL_MISSING');
+    registry.promote('m', 'v1');
+    assert.equal(registry.shadow('m', 'm@v3'), 'm@v3');
+    await fails(() => registry.shadow('m', 'm@v9'), 'BARCAST_E_MODEL_MISSING');
+    await fails(() => registry.shadow('m', '../x@v1'), 'BARCAST_E_MODEL_MISSING');
+    await fails(() => registry.shadow('m', 'm'), 'BARCAST_E_USAGE', /forecasts already/);
+    registry.promote('m', 'v2');
+    registry.rollback('m');
+    assert.deepEqual(registry.current('m'), { version: 'v1', previous: [], shadow: 'm@v3' });
+    assert.equal(registry.list()[0].shadow, 'm@v3');
+    registry.promote('m', 'v3');
+    assert.deepEqual(registry.current('m'), { version: 'v3', previous: ['v1'], shadow: undefined });
+    registry.shadow('m', 'm@v2');
+    assert.equal(registry.shadow('m', undefined), undefined);
+    assert.equal(registry.list()[0].shadow, null);
+  });
+
+  it('refuses a pointer that names no version', async () => {
+    save('v1', 1);
+    for (const text of [
+      '',
+      '{',
+      'null',
+      '7',
+      '{"version":7,"previous":[]}',
+      '{"version":"v1"}',
+      '{"version":"v1","previous":[],"shadow":1}',
+    ]) {
+      writeFileSync(join(folder, 'm', 'current.json'), text);
+      await fails(() => registry.load('m', kernel), 'BARCAST_E_MODEL_FORMAT', /does not name a version/);
+    }
   });
 
   it('loads a model by name, by version and by its folder, with the same answers', async () => {
@@ -86,7 +126,7 @@ describe('the registry', () => {
     const leftover = join(folder, 'm', 'versions', 'v2.0123456789ab.tmp');
     mkdirSync(leftover);
     writeFileSync(join(leftover, 'weights.safetensors'), 'half');
-    assert.deepEqual(registry.list(), [{ name: 'm', current: null, versions: ['v1'] }]);
+    assert.deepEqual(registry.list(), [{ name: 'm', current: null, shadow: null, versions: ['v1'] }]);
     save('v2', 2);
     assert.deepEqual(readdirSync(join(folder, 'm', 'versions')).sort(), ['v1', 'v2']);
   });

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { type Browser, chromium, type Page } from 'playwright-core';
+import { epochMs, Random } from '../../src/base/index.ts';
 import { type RunningServer, startServer } from '../../src/serve/index.ts';
 import { LiveState } from '../../src/stream/index.ts';
 import { bar, filledState, forecastOf, MODEL, minute } from './fixtures.ts';
@@ -183,6 +184,66 @@ describe('the page', { skip }, () => {
       for (let m = 210; m < 330; m += 3) trade(m);
       await becomes(page, '#forecast-line', /at 14:58 .* at 15:03/);
       await inView();
+    });
+  });
+
+  test('shows the shadow and its scores, and goes over to a model that takes its place', async () => {
+    const state = filledState();
+    const shy = { ...MODEL, name: 'shy', weightsHash: 'def456' };
+    const silent = (m: number, close: number) => ({
+      ...forecastOf('A', minute(m), close, 0.003),
+      model: 'shy',
+      weightsHash: 'def456',
+    });
+    state.setModel(state.model!, shy);
+    state.acceptShadow([1, 2].map((m) => silent(m, 99 + m)));
+    await open(state, {}, async (page) => {
+      await row(page, 'A').waitFor();
+      await becomes(page, '#shadow', /^shy$/);
+      await page.locator('#scores td.shadow-score').filter({ hasText: /^2$/ }).waitFor();
+      await becomes(page, '#lag', /^not at all$/);
+      state.setModel(shy);
+      await becomes(page, '#model', /^shy$/);
+      await page.locator('#shadow-fact').waitFor({ state: 'hidden' });
+      await page.locator('#scores td.shadow-score').first().waitFor({ state: 'hidden' });
+      await page.locator('#scores tr:last-child td:nth-child(3)').filter({ hasText: /^2$/ }).waitFor();
+      assert.ok((await cells(page, 'A'))[1] === '106.00', 'what was forecast before stays in sight');
+      state.acceptBars([bar('A', minute(7), 107)]);
+      state.acceptForecasts([silent(8, 107)]);
+      await becomes(page, '#rows tr[data-symbol="A"] td[data-key="return"]', /^\+30\.0$/);
+    });
+  });
+
+  test('tells of drift, and of forecasts that fall behind', async () => {
+    const state = new LiveState({ longestQuietRun: 3 });
+    state.clock = { now: () => epochMs(minute(391) * 60_000) };
+    state.setModel(MODEL);
+    state.setSource({ name: 'replay', state: 'running', detail: null });
+    const random = new Random(9);
+    const symbols = Array.from({ length: 30 }, (_, i) => `S${i}`);
+    const closes = symbols.map(() => Array.from({ length: 330 }, () => 0.001 * random.normal()));
+    for (const path of closes) for (let m = 1; m < path.length; m++) path[m] += path[m - 1];
+    const price = (s: number, m: number) => 100 * Math.exp(closes[s][m]);
+    // From 13:00 on it forecasts the opposite of what comes.
+    for (let m = 0; m < 320; m++) {
+      state.acceptBars(symbols.map((symbol, s) => bar(symbol, minute(m), price(s, m))));
+      const worth = m < 210 ? 0.3 : -0.4;
+      const forecasts = symbols.map((symbol, s) =>
+        forecastOf(symbol, minute(m + 1), price(s, m), worth * (closes[s][m + 5] - closes[s][m]), 0.003),
+      );
+      state.acceptForecasts(forecasts);
+    }
+    assert.ok(state.alarms().some(({ role, monitor }) => role === 'active' && monitor === 'skill'));
+    await open(state, {}, async (page) => {
+      await becomes(page, '#alarms li', /^Drift since 2 Jan 1\d:\d\d: scaled skill −\d+\.\d\d%, was \+\d+\.\d\d%/);
+      await becomes(page, '#verdict', /^Drifting$/);
+      state.acceptBars([bar('S0', minute(325), 100)]);
+      await becomes(page, '#lag', /^6 min$/);
+      await becomes(page, '#lag.late', /min/);
+      await becomes(page, '#connection', /^Live$/);
+      state.setBus({ name: 'nats', state: 'reconnecting', detail: 'no route' });
+      await becomes(page, '#connection', /^Bus lost$/);
+      await becomes(page, '#notice', /the bus \(nats\) is reconnecting: no route/);
     });
   });
 

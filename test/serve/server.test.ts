@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { connect as connectSocket } from 'node:net';
 import { describe, test } from 'node:test';
 import { startServer } from '../../src/serve/index.ts';
 import { LiveState } from '../../src/stream/index.ts';
-import { filledState, getJson, MODEL, serve } from './fixtures.ts';
+import { bar, filledState, forecastOf, getJson, MODEL, minute, serve } from './fixtures.ts';
 
 describe('the REST interface', () => {
   test('GET /api/v1/predictions: the latest forecast of every symbol', async (t) => {
@@ -82,10 +83,72 @@ describe('the REST interface', () => {
     const state = filledState();
     const { url } = await serve(t, { state });
     const { body } = await getJson(`${url}/api/v1/scoreboard`);
-    assert.deepEqual(body, JSON.parse(JSON.stringify(state.scoreboard!.report())));
+    const plain = (value: unknown) => JSON.parse(JSON.stringify(value));
+    assert.deepEqual(body, plain({ ...state.scoreboard!.report(), shadow: null, others: [] }));
     assert.equal(body.overall.session.forecasts, 4);
     assert.equal(body.symbols[0].last.direction, 'hit');
-    assert.deepEqual((await getJson(`${url}/api/v1/model`)).body, { ...MODEL, details: { recipe: 'returns' } });
+    const model = { ...MODEL, details: { recipe: 'returns' }, shadow: null, changes: 0 };
+    assert.deepEqual((await getJson(`${url}/api/v1/model`)).body, model);
+  });
+
+  test('a shadow is scored beside the active model and never shown; a model that is replaced keeps its scores', async (t) => {
+    const state = filledState();
+    const { url } = await serve(t, { state });
+    const shy = { ...MODEL, name: 'shy', weightsHash: 'def456' };
+    state.setModel(state.model!, shy);
+    const silent = { ...forecastOf('A', minute(8), 106, 0.02), model: shy.name, weightsHash: shy.weightsHash };
+    state.acceptBars([bar('A', minute(7), 106)]);
+    state.acceptShadow([silent]);
+    state.acceptBars([8, 9, 10, 11, 12].map((m) => bar('A', minute(m), 106 + m)));
+    const { body } = await getJson(`${url}/api/v1/scoreboard`);
+    assert.deepEqual([body.model, body.shadow.model, body.shadow.overall.total.forecasts], ['toy', 'shy', 1]);
+    const own = (await getJson(`${url}/api/v1/scoreboard?model=shadow`)).body;
+    assert.deepEqual([own.model, own.symbols.length, own.symbols[0].last.direction], ['shy', 1, 'hit']);
+    assert.equal((await getJson(`${url}/api/v1/scoreboard?model=def456`)).body.model, 'shy');
+    assert.equal((await getJson(`${url}/api/v1/scoreboard?model=nobody`)).body.error.code, 'BARCAST_E_MODEL_MISSING');
+    const { predictions } = (await getJson(`${url}/api/v1/predictions`)).body;
+    assert.ok(predictions.every((it: { model: string }) => it.model === 'toy'));
+    assert.equal((await getJson(`${url}/api/v1/model`)).body.shadow.weightsHash, 'def456');
+    const metrics = await (await fetch(`${url}/metrics`)).text();
+    assert.match(metrics, /barcast_model_info\{role="shadow",model="shy",weights_hash="def456"\} 1/);
+    assert.match(metrics, /barcast_forecasts_scored\{role="shadow"\} 1/);
+
+    // Another machine has promoted the shadow: its forecasts come as active ones now.
+    state.acceptForecasts([{ ...forecastOf('A', minute(13), 118, 0.01), model: 'shy', weightsHash: 'def456' }]);
+    const after = (await getJson(`${url}/api/v1/scoreboard`)).body;
+    assert.deepEqual([after.model, after.shadow, after.overall.total.forecasts], ['shy', null, 1]);
+    assert.deepEqual(
+      after.others.map((it: { model: string }) => it.model),
+      ['toy'],
+    );
+    assert.equal((await getJson(`${url}/api/v1/model`)).body.changes, 1);
+  });
+
+  test('readyz tells of the bus, of windows that are warming and of forecasts that fall behind', async (t) => {
+    const state = new LiveState({ longestQuietRun: 3 });
+    state.setModel(MODEL);
+    state.setSource({ name: 'bus', state: 'running', detail: null });
+    const { url } = await serve(t, { state });
+    const ready = async () => {
+      const { status, body } = await getJson(`${url}/readyz`);
+      return [status, body.windows, body.lagMinutes, body.reasons.join()];
+    };
+    assert.deepEqual(await ready(), [200, 'none', null, '']);
+    state.acceptBars([bar('A', minute(0), 1)]);
+    assert.deepEqual(await ready(), [200, 'warming', null, '']);
+    state.acceptForecasts([forecastOf('A', minute(1), 1, 0)]);
+    assert.deepEqual(await ready(), [200, 'warm', 0, '']);
+    state.acceptBars([bar('A', minute(4), 1)]);
+    const behind = 'forecasts are 4 minutes behind the bars; 3 are in bounds';
+    assert.deepEqual(await ready(), [503, 'warm', 4, behind]);
+    state.acceptForecasts([forecastOf('A', minute(5), 1, 0)]);
+    assert.deepEqual(await ready(), [200, 'warm', 0, '']);
+    state.setBus({ name: 'nats', state: 'reconnecting', detail: 'no route' });
+    assert.deepEqual(await ready(), [503, 'warm', 0, 'the bus (nats) is reconnecting: no route']);
+    state.setBus({ name: 'nats', state: 'connected', detail: null });
+    // The next session: its windows fill for an hour, and that is no lag.
+    state.acceptBars([bar('A', minute(1440), 1), bar('A', minute(1450), 1)]);
+    assert.deepEqual(await ready(), [200, 'warming', null, '']);
   });
 
   test('before a model is loaded: empty predictions, 503 where one is needed, and readyz says why', async (t) => {
@@ -100,14 +163,18 @@ describe('the REST interface', () => {
     assert.deepEqual(body, {
       ready: false,
       reasons: ['no model is loaded', 'no source of bars is started'],
+      windows: 'none',
+      lagMinutes: null,
+      bus: null,
     });
   });
 
   test('GET /healthz, /readyz', async (t) => {
     const { url } = await serve(t);
-    assert.deepEqual((await getJson(`${url}/healthz`)).body, { status: 'ok' });
+    const health = (await getJson(`${url}/healthz`)).body;
+    assert.deepEqual([health.status, health.uptimeSeconds > 0], ['ok', true]);
     const { status, body } = await getJson(`${url}/readyz`);
-    assert.deepEqual([status, body], [200, { ready: true, reasons: [] }]);
+    assert.deepEqual([status, body.ready, body.reasons, body.windows], [200, true, [], 'warm']);
   });
 
   test('GET /metrics: what Prometheus reads', async (t) => {
@@ -178,6 +245,39 @@ describe('limits', () => {
     });
     assert.ok([404, 413].includes(post.status), `${post.status}`);
     assert.equal((await fetch(`${url}/healthz`)).status, 200);
+  });
+
+  test('beyond the rate limit an address is refused for a while; probes are not', async (t) => {
+    const { url } = await serve(t, { rateLimit: 10, token: 'correct-horse-7' });
+    const statuses: number[] = [];
+    // Guessing tokens and asking for what is not there counts like anything else.
+    for (let i = 0; i < 12; i++) statuses.push((await fetch(`${url}${i % 2 ? '/api/v1/model' : '/nowhere'}`)).status);
+    assert.deepEqual(statuses, [404, 401, 404, 401, 404, 401, 404, 401, 404, 401, 429, 429]);
+    const { status, body, headers } = await getJson(`${url}/api/v1/predictions`, {
+      Authorization: 'Bearer correct-horse-7',
+    });
+    assert.deepEqual([status, body.error.code], [429, 'BARCAST_E_RATE_LIMITED']);
+    const wait = Number(headers.get('retry-after'));
+    assert.ok(wait > 0 && wait <= 60, `${wait}`);
+    assert.equal((await fetch(`${url}/healthz`)).status, 200);
+    assert.equal((await fetch(`${url}/readyz`)).status, 200);
+  });
+
+  test('behind a proxy that is believed, addresses are told apart', async (t) => {
+    const { url } = await serve(t, { rateLimit: 2, trustProxy: '127.0.0.1' });
+    const ask = async (address: string) => {
+      return (await fetch(`${url}/api/v1/model`, { headers: { 'X-Forwarded-For': address } })).status;
+    };
+    const of = async (address: string) => [await ask(address), await ask(address), await ask(address)];
+    assert.deepEqual(await of('192.0.2.1'), [200, 200, 429]);
+    assert.deepEqual(await of('192.0.2.2'), [200, 200, 429]);
+    const { url: plain } = await serve(t, { rateLimit: 2 });
+    const spoofed = await fetch(`${plain}/api/v1/model`, { headers: { 'X-Forwarded-For': '192.0.2.3' } });
+    assert.equal(spoofed.status, 200);
+    for (const expected of [200, 429]) {
+      const headers = { 'X-Forwarded-For': `192.0.2.${expected % 250}` };
+      assert.equal((await fetch(`${plain}/api/v1/model`, { headers })).status, expected);
+    }
   });
 
   test('garbage instead of HTTP does no harm', async (t) => {
@@ -281,6 +381,32 @@ describe('the pages', () => {
     const references = JSON.stringify(body).matchAll(/"\$ref":"#\/components\/schemas\/([^"]+)"/g);
     for (const [, name] of references) assert.ok(name in body.components.schemas, name);
   });
+});
+
+test('closing finishes the answers it has begun, and cuts off who does not read them', async () => {
+  const state = filledState();
+  const symbols = Array.from({ length: 20_000 }, (_, i) => `S${i}`);
+  state.acceptForecasts(symbols.map((symbol) => forecastOf(symbol, minute(7), 10, 0.001)));
+  const server = await startServer({ state, port: 0, finishMs: 2000 });
+  const port = Number(new URL(server.url).port);
+  const ask = async () => {
+    const socket = connectSocket(port, '127.0.0.1');
+    const cut = once(socket, 'close');
+    socket.on('error', () => {});
+    socket.write('GET /api/v1/predictions HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    await once(socket, 'readable');
+    return { socket, cut };
+  };
+  const [reader, stalled] = [await ask(), await ask()];
+  const closing = server.close();
+  let bytes = 0;
+  for await (const part of reader.socket) bytes += part.length;
+  const length = Number(state.latest().length);
+  assert.ok(bytes > 250 * length, `${bytes} bytes of an answer that was begun`);
+  await closing;
+  stalled.socket.resume();
+  await stalled.cut;
+  await assert.rejects(fetch(server.url), 'nobody listens any more');
 });
 
 test('closing lets go of the port and of open connections', async (t) => {

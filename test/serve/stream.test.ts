@@ -86,6 +86,38 @@ describe('the WebSocket stream', () => {
     assert.equal(await metric('barcast_stream_clients'), 1);
   });
 
+  test('a slow client holds its place and misses nothing; what is kept for it is bounded', async (t) => {
+    const state = filledState();
+    const { url } = await serve(t, { state, maxBufferedBytes: 24 * 1024 * 1024, heartbeatMs: 60_000 });
+    const healthy = await connect(t, `${url}/api/v1/stream`);
+    const slow = await connect(t, `${url}/api/v1/stream`);
+    slow.socket.pause();
+    const buffered = async () =>
+      Number(/^barcast_stream_buffered_bytes (\d+)/m.exec(await (await fetch(`${url}/metrics`)).text())?.[1]);
+    const symbols = Array.from({ length: 2000 }, (_, i) => `S${i}`);
+    const size = JSON.stringify(symbols.map((symbol) => bar(symbol, minute(0), 100))).length;
+    let sent = 0;
+    // Beyond what the operating system holds between the two.
+    while ((await buffered()) < 5 * size) {
+      assert.ok(sent < 200, 'nothing had to be kept');
+      state.acceptBars(symbols.map((symbol) => bar(symbol, minute(sent), 100)));
+      sent++;
+    }
+    const last = new Date(minute(sent - 1) * 60_000).toISOString();
+    const isLast = (it: { type: string; bars: { time: string }[] }) => it.type === 'bars' && it.bars[0].time === last;
+    await healthy.waitFor(isLast);
+    assert.ok((await buffered()) <= 24 * 1024 * 1024);
+    slow.socket.resume();
+    await slow.waitFor(isLast);
+    const times = ({ messages }: typeof slow) =>
+      messages.filter((it) => it.type === 'bars').map((it) => it.bars[0].time);
+    assert.equal(times(slow).length, sent);
+    assert.deepEqual(times(slow), times(healthy));
+    state.acceptBars([bar('A', minute(500), 1)]);
+    await slow.waitFor((it) => it.type === 'bars' && it.bars.length === 1);
+    assert.equal(await buffered(), 0, 'and nothing is kept once everybody has it');
+  });
+
   test('refuses pages of other sites, but only where no token guards', async (t) => {
     const { url } = await serve(t);
     const other = new WebSocket(`${url.replace('http', 'ws')}/api/v1/stream`, { origin: 'https://example.org' });

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { silentProgress } from '../../src/base/index.ts';
-import { ingestHistory } from '../../src/sources/ingest.ts';
+import { ingestHistory } from '../../src/sources/ingest-history.ts';
 import { openStore } from '../../src/store/index.ts';
 import { type Workshop, workshop } from './files-support.ts';
 import { FROM, PLAIN_SOURCE, SYMBOLS, TO } from './plain-source.ts';

@@ -4,15 +4,17 @@ import { sessionAt } from '../../src/bars/index.ts';
 import { epochMinute, epochMs } from '../../src/base/index.ts';
 import type { HistorySource } from '../../src/sources/index.ts';
 
-export const SYMBOLS = Array.from({ length: 40 }, (_, i) => `S${i + 10}`);
+export const SYMBOLS = Array.from({ length: 10 }, (_, i) => `S${i + 10}`);
 export const FROM = epochMinute(Date.parse('2020-01-02T05:00:00Z') / 60_000);
 export const TO = epochMinute(Date.parse('2020-01-04T05:00:00Z') / 60_000);
 
 export const PLAIN_SOURCE: HistorySource = {
   name: 'plain',
   clock: { now: () => epochMs(Date.parse('2020-02-01T00:00:00Z')) },
-  async *history({ symbols, from, to }) {
+  tellsCover: true,
+  async *history({ symbols, from, to, spans }) {
     for (const symbol of symbols) {
+      if (spans !== undefined && !spans.has(symbol)) continue;
       const times: number[] = [];
       for (let m = from as number; m < to; m++) if (sessionAt(epochMinute(m))) times.push(m * 60_000);
       // An off-minute row, and a repeat with another price.
@@ -28,6 +30,7 @@ export const PLAIN_SOURCE: HistorySource = {
         close: price,
         volume,
         askedAt: this.clock.now(),
+        covers: { from, to },
       };
     }
     return { unknown: [], failed: [] };

@@ -17,7 +17,7 @@ export const NOW = epochMs(Date.parse('2025-11-14T20:30:20Z'));
 export const minuteOf = (iso: string): EpochMinute => (Date.parse(iso) / 60_000) as EpochMinute;
 
 /** Retries without waiting, so that a test waits for nothing. */
-export const HASTY = { firstWaitMs: 1, longestWaitMs: 4 };
+export const HASTY = { firstWaitMs: 1, longestWaitMs: 4, leastPerSecond: 50 };
 
 export async function exchangeFor(t: TestContext, options: Partial<ExchangeOptions> = {}): Promise<Exchange> {
   const exchange = await startExchange({ port: 0, seed: 1, now: NOW, ...options });
@@ -50,7 +50,10 @@ export async function collect(
   const bars = source.history({ symbols, from, to });
   for (;;) {
     const step = await bars.next();
-    if (step.done) return { batches, report: step.value };
+    if (step.done) {
+      const { keptFrom: _, ...report } = step.value;
+      return { batches, report };
+    }
     batches.push(step.value);
   }
 }

@@ -143,12 +143,13 @@ test('a later ingest corrects a bar; nulls are compared as values', async (t) =>
     ledger: ['revision A 1 2 2 2 2 100 1'],
   };
   assert.deepEqual(await contents(data), expected);
-  // Corrected away from a null and back: both old values are kept.
+  // A price takes the place of a null; a null never takes the place of a price.
   await ingest(data, raw('A', [flat(7, 3)]));
-  await ingest(data, raw('A', [NULL_BAR]));
+  const back = await ingest(data, raw('A', [NULL_BAR]));
+  assert.deepEqual([back.rowsStored, back.alreadyStored, back.revisions], [0, 1, 0]);
   assert.deepEqual(await contents(data), {
-    ...expected,
-    ledger: ['revision A 1 2 2 2 2 100 1', 'revision A 7 3 3 3 3 100 1', 'revision A 7 NaN NaN NaN NaN NaN 1'],
+    bars: expected.bars.map((line) => (line.startsWith('A 7') ? 'A 7 3 3 3 3 100' : line)),
+    ledger: ['revision A 1 2 2 2 2 100 1', 'revision A 7 NaN NaN NaN NaN NaN 1'],
   });
 });
 

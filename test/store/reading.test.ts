@@ -169,3 +169,58 @@ test('a lost or damaged segment, and a damaged manifest, are told by name', asyn
   await assert.rejects(openReader(data), { code: 'BARCAST_E_STORE_CORRUPT', message: /manifest/ });
   await assert.rejects(openStore(data), { code: 'BARCAST_E_STORE_CORRUPT', message: /manifest/ });
 });
+
+test('segments whose minutes interleave, and values that are missing, are read in order', async (t) => {
+  const data = temporaryFolder(t);
+  await ingest(data, raw('A', [flat(0, 10), flat(2, 12), flat(4, 14)]), raw('B', [flat(0, 20)]));
+  await ingest(data, raw('A', [[1, 11, Number.NaN, 11, Number.NaN, Number.NaN], flat(3, 13)]), raw('C', [flat(9, 30)]));
+  await ingest(data, raw('B', [flat(1, 21)]), raw('A', [flat(5, 15), flat(-1, 9)]));
+  const reader = await openReader(data);
+  t.after(() => reader.close());
+  const bars = await reader.read();
+  assert.deepEqual([...bars.offsets], [0, 7, 9, 10]);
+  assert.deepEqual(barLines(bars), [
+    'A -1 9 9 9 9 100',
+    'A 0 10 10 10 10 100',
+    'A 1 11 NaN 11 NaN NaN',
+    ...[2, 3, 4, 5].map((minute) => `A ${minute} ${10 + minute} ${10 + minute} ${10 + minute} ${10 + minute} 100`),
+    'B 0 20 20 20 20 100',
+    'B 1 21 21 21 21 100',
+    'C 9 30 30 30 30 100',
+  ]);
+});
+
+test('any choice of symbols from many, in one run or scattered, has the rows that are theirs', async (t) => {
+  const data = temporaryFolder(t);
+  const symbols = Array.from({ length: 60 }, (_, i) => `S${String(i).padStart(2, '0')}`);
+  // Several segments, more rows than a vector holds, every symbol with the same minutes and closes of its own.
+  const rows = (s: number, from: number) =>
+    Array.from({ length: 200 }, (_, i) => flat(from + i, 1000 * (s + 1) + from + i));
+  for (const from of [0, 200, 400]) await ingest(data, ...symbols.map((symbol, s) => raw(symbol, rows(s, from))));
+  const reader = await openReader(data);
+  t.after(() => reader.close());
+  const choices = [
+    symbols,
+    symbols.slice(5, 40),
+    symbols.filter((_, i) => i % 2 === 0),
+    symbols.filter((_, i) => i % 20 === 3),
+    [...symbols.slice(50), 'S00', 'NONE', 'S07'],
+    ['S33'],
+  ];
+  for (const choice of choices) {
+    for (const range of [{}, { from: epochMinute(OPEN + 150), to: epochMinute(OPEN + 450) }]) {
+      const bars = await reader.read({ symbols: choice, ...range });
+      const expected = choice.filter((symbol) => symbol !== 'NONE').sort();
+      assert.deepEqual(bars.symbols, expected);
+      const [first, count] = 'from' in range ? [150, 300] : [0, 600];
+      for (const [s, symbol] of expected.entries()) {
+        assert.equal(bars.offsets[s + 1] - bars.offsets[s], count);
+        for (let i = 0; i < count; i++) {
+          const row = bars.offsets[s] + i;
+          assert.equal(bars.minute[row], OPEN + first + i);
+          assert.equal(bars.close[row], 1000 * (Number(symbol.slice(1)) + 1) + first + i);
+        }
+      }
+    }
+  }
+});

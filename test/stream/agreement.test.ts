@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Bar } from '../../src/bars/index.ts';
 import { epochMinute, Random } from '../../src/base/index.ts';
-import { buildWindows, LiveMarket, recipeOf, type WindowSet } from '../../src/features/index.ts';
+import { buildWindows, recipeOf, type WindowSet } from '../../src/features/index.ts';
 import { makeForecasts, type Predictor, replayForecasts } from '../../src/stream/index.ts';
 import { CLOSE, MODEL, marketOf, NEXT_OPEN, OPEN, readerOf } from './fixtures.ts';
 
@@ -39,6 +39,8 @@ function madeUpBars(): Bar[] {
 /** Answers with a weighted sum over the scaled window: any bit that differs in a window differs in the answer. */
 const predictor: Predictor = {
   ...MODEL,
+  recipe,
+  scaler: {},
   async predict({ matrix, starts, shift, gain, scaleStride }: WindowSet) {
     const F = recipe.features.length;
     const predictedReturn = Float64Array.from(starts, (start, i) => {
@@ -57,8 +59,9 @@ const predictor: Predictor = {
 
 test('a replay and a batch over the same bars make the same forecasts', async () => {
   const bars = madeUpBars();
-  const windows = buildWindows(marketOf(bars), recipe, { requireTarget: false });
-  const scaler = recipe.fit(windows);
+  const columns = marketOf(bars);
+  const windows = buildWindows(columns, recipe, { requireTarget: false });
+  const scaler = recipe.fit(windows, columns);
   const scaled = recipe.scale(windows, scaler);
   const batch = makeForecasts(scaled, await predictor.predict(scaled), MODEL, 0);
 
@@ -68,8 +71,7 @@ test('a replay and a batch over the same bars make the same forecasts', async ()
   for await (const forecasts of replayForecasts({
     ...range,
     symbols,
-    market: new LiveMarket(recipe, scaler),
-    predictor,
+    predictor: { ...predictor, scaler },
   })) {
     live.push(...forecasts.map((it) => ({ ...it, latencyMs: 0 })));
   }

@@ -2,7 +2,7 @@
 
 import type { Bar, MarketBars } from '../../src/bars/index.ts';
 import { type EpochMinute, epochMinute, epochMs, isoOfMinute } from '../../src/base/index.ts';
-import type { WindowSet } from '../../src/features/index.ts';
+import { recipeOf, type WindowSet } from '../../src/features/index.ts';
 import type { Forecast, LiveWindows, Predictor } from '../../src/stream/index.ts';
 
 /** 09:30 New York of Thursday 2 January 2020, a full session of 390 minutes. */
@@ -97,6 +97,8 @@ export class ToyPredictor implements Predictor {
   readonly weightsHash = MODEL.weightsHash;
   readonly horizonMinutes = MODEL.horizonMinutes;
   readonly level = MODEL.level;
+  readonly recipe = recipeOf('returns');
+  readonly scaler = {};
   readonly calls: string[][] = [];
   answer = (lastClose: number): number => Math.log1p((0.001 * lastClose) / 100);
 

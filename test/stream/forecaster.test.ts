@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Forecaster, makeForecasts, memoryBus } from '../../src/stream/index.ts';
+import { Forecaster, fixedModel, makeForecasts, memoryBus } from '../../src/stream/index.ts';
 import { bar, CountingMarket, MODEL, OPEN, series, ToyPredictor } from './fixtures.ts';
 
 const setUp = (length: number) => {
   const predictor = new ToyPredictor();
-  return { predictor, forecaster: new Forecaster(new CountingMarket(length), predictor) };
+  return { predictor, forecaster: new Forecaster(fixedModel(predictor), () => new CountingMarket(length)) };
 };
 const named = (forecasts: readonly { symbol: string; asOf: string }[]) =>
   forecasts.map((it) => `${it.symbol} ${it.asOf.slice(11, 16)}`);

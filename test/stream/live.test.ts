@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import type { Bar } from '../../src/bars/index.ts';
 import { BarcastError, epochMinute } from '../../src/base/index.ts';
 import type { LiveSource } from '../../src/sources/source.ts';
-import { LiveState, memoryBus, replaySource, startLive } from '../../src/stream/index.ts';
+import { fixedModel, LiveState, memoryBus, replaySource, startLive } from '../../src/stream/index.ts';
 import { bar, CountingMarket, clockAt, MODEL, OPEN, readerOf, series, ToyPredictor } from './fixtures.ts';
 
 /** A source that plays a script: batches of bars, and errors that it throws. */
@@ -26,18 +26,19 @@ function setUp(source: LiveSource, windowLength = 1) {
   const notices: string[] = [];
   const slept: number[] = [];
   const stop = new AbortController();
+  const predictor = new ToyPredictor();
   const options = {
     source,
     symbols: ['A', 'B'],
-    predictor: new ToyPredictor(),
-    market: new CountingMarket(windowLength),
+    models: fixedModel(predictor),
+    newWindows: () => new CountingMarket(windowLength),
     bus: memoryBus(),
     state,
     signal: stop.signal,
     notice: (line: string) => notices.push(line),
     pace: { now: () => 0, sleep: async (ms: number) => void slept.push(ms) },
   };
-  return { options, state, notices, slept, stop };
+  return { options, predictor, state, notices, slept, stop };
 }
 
 describe('the live chain', () => {
@@ -117,10 +118,10 @@ describe('the live chain', () => {
   });
 
   test('tells of a prediction that fails and goes on', async () => {
-    const { options, state, notices } = setUp(scripted([[bar('A', OPEN, 13)], [bar('A', OPEN + 1, 14)]]));
+    const { options, predictor, state, notices } = setUp(scripted([[bar('A', OPEN, 13)], [bar('A', OPEN + 1, 14)]]));
     const reasons: string[] = [];
     state.listen((event) => event.type === 'status' && reasons.push(state.readiness().reasons.join()));
-    options.predictor.answer = (close) => {
+    predictor.answer = (close) => {
       if (close === 13) throw new BarcastError('BARCAST_E_NOT_FINITE', 'NaN in a window', 'report it');
       return 0;
     };

@@ -108,7 +108,7 @@ describe('a replay', () => {
       reader: readerOf(BARS),
       ...range,
       symbols: ['A', 'B'],
-      market: new CountingMarket(2),
+      newWindows: () => new CountingMarket(2),
       predictor,
     });
     for await (const forecasts of replay) asOf.push(...forecasts.map((it) => `${it.symbol} ${it.asOf.slice(8, 16)}`));

@@ -1,20 +1,17 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { createHash } from 'node:crypto';
 import { describe, test } from 'node:test';
-import { keepScoreboard, LiveState, RecentBars, Scoreboard } from '../../src/stream/index.ts';
+import { Random } from '../../src/base/index.ts';
+import { type Forecast, Scoreboards } from '../../src/stream/index.ts';
 import { bar, CLOSE, forecastOf, MODEL, NEXT_OPEN, OPEN, series } from './fixtures.ts';
 
-function setUp(longestQuietRun = 3, capacity = 390) {
-  const bars = new RecentBars(capacity);
-  const board = new Scoreboard({ model: MODEL, bars, longestQuietRun });
-  const feed = (items: readonly ReturnType<typeof bar>[]) =>
-    items.flatMap((it) => {
-      bars.add(it);
-      return board.settle(it.symbol);
-    });
-  return { board, feed };
+function setUp(longestQuietRun = 3) {
+  const scores = new Scoreboards(longestQuietRun);
+  const board = scores.of(MODEL);
+  const only = (settled: ReturnType<Scoreboards['takeBars']>) => [...settled.scored.values()].flat();
+  const feed = (items: readonly ReturnType<typeof bar>[]) => only(scores.takeBars(items));
+  const note = (...forecasts: Forecast[]) => only(scores.takeForecasts(forecasts));
+  return { scores, board, feed, note };
 }
 
 const near = (actual: number | null, expected: number) =>
@@ -22,9 +19,9 @@ const near = (actual: number | null, expected: number) =>
 
 describe('the scoreboard', () => {
   test('scores against the close of the bar that ends the horizon, no sooner', () => {
-    const { board, feed } = setUp();
+    const { board, feed, note } = setUp();
     feed([bar('A', OPEN, 100)]);
-    board.add(forecastOf('A', OPEN + 1, 100, 0.002));
+    note(forecastOf('A', OPEN + 1, 100, 0.002));
     // asOf is 14:31; the horizon ends with the bar of 14:35, which is OPEN + 5.
     assert.deepEqual(feed(series('A', [101, 102, 103, 104], OPEN + 1)), []);
     assert.equal(board.report().waiting, 1);
@@ -41,7 +38,7 @@ describe('the scoreboard', () => {
   });
 
   test('counts skill, direction and coverage as by hand', () => {
-    const { board, feed } = setUp();
+    const { board, feed, note } = setUp();
     const [up, down, still] = [Math.log(1.01), Math.log(0.97), 0];
     for (const [symbol, predicted, close] of [
       ['A', 0.02, 101],
@@ -49,7 +46,7 @@ describe('the scoreboard', () => {
       ['C', 0.004, 100],
     ] as const) {
       feed([bar(symbol, OPEN, 100)]);
-      board.add(forecastOf(symbol, OPEN + 1, 100, predicted, 0.015));
+      note(forecastOf(symbol, OPEN + 1, 100, predicted, 0.015));
       feed(series(symbol, [100, 100, 100, 100, close], OPEN + 1));
     }
     const { overall, symbols, waiting, unscored, session } = board.report();
@@ -76,27 +73,27 @@ describe('the scoreboard', () => {
   });
 
   test('a minute without a trade keeps the price before it, once a later bar tells', () => {
-    const { board, feed } = setUp(3);
+    const { feed, note } = setUp(3);
     feed([bar('A', OPEN, 100)]);
-    board.add(forecastOf('A', OPEN + 1, 100, 0.001));
+    note(forecastOf('A', OPEN + 1, 100, 0.001));
     assert.deepEqual(feed([bar('A', OPEN + 3, 102)]), []);
     const [scored] = feed([bar('A', OPEN + 6, 110)]);
     assert.equal(scored.realisedClose, 102);
   });
 
   test('a gap leaves the forecast unscored', () => {
-    const { board, feed } = setUp(3);
+    const { board, feed, note } = setUp(3);
     feed([bar('A', OPEN, 100)]);
-    board.add(forecastOf('A', OPEN + 1, 100, 0.001));
+    note(forecastOf('A', OPEN + 1, 100, 0.001));
     assert.deepEqual(feed([bar('A', OPEN + 5, 110)]), [], 'four quiet minutes are more than three');
     assert.deepEqual([board.report().waiting, board.report().unscored], [0, 1]);
   });
 
   test('a horizon beyond the close is never scored', () => {
-    const { board, feed } = setUp();
+    const { board, feed, note } = setUp();
     feed(series('A', [100, 100], CLOSE - 6));
-    board.add(forecastOf('A', CLOSE - 5, 100, 0.001));
-    board.add(forecastOf('A', CLOSE - 4, 100, 0.001));
+    note(forecastOf('A', CLOSE - 5, 100, 0.001));
+    note(forecastOf('A', CLOSE - 4, 100, 0.001));
     assert.deepEqual([board.report().waiting, board.report().unscored], [1, 1]);
     const scored = feed(series('A', [100, 100, 100, 101], CLOSE - 4));
     assert.deepEqual(
@@ -106,33 +103,33 @@ describe('the scoreboard', () => {
   });
 
   test('a forecast that comes after its own outcome is scored at once', () => {
-    const { board, feed } = setUp();
+    const { feed, note } = setUp();
     feed(series('A', [100, 1, 2, 3, 4, 105, 6, 7]));
-    board.add(forecastOf('A', OPEN + 1, 100, 0.001));
     assert.deepEqual(
-      board.settle('A').map((it) => it.realisedClose),
+      note(forecastOf('A', OPEN + 1, 100, 0.001)).map((it) => it.realisedClose),
       [105],
     );
   });
 
-  test('the same forecast twice, or an older one, counts once', () => {
-    const { board, feed } = setUp();
+  test('the same forecast twice counts once, and one that comes after a newer one counts all the same', () => {
+    const { board, feed, note } = setUp();
     feed(series('A', [100, 100]));
-    board.add(forecastOf('A', OPEN + 2, 100, 0.001));
-    board.add(forecastOf('A', OPEN + 2, 100, 0.001));
-    board.add(forecastOf('A', OPEN + 1, 100, 0.001));
+    note(forecastOf('A', OPEN + 2, 100, 0.001));
+    note(forecastOf('A', OPEN + 2, 100, 0.001));
+    note(forecastOf('A', OPEN + 1, 100, 0.001));
+    note(forecastOf('A', OPEN + 1, 100, 0.001), forecastOf('A', OPEN + 2, 100, 0.001));
     feed(series('A', [1, 2, 3, 4, 5, 6, 7], OPEN + 2));
-    assert.equal(board.report().overall.total.forecasts, 1);
+    assert.equal(board.report().overall.total.forecasts, 2);
   });
 
   test('the session starts anew each day, the total goes on', () => {
-    const { board, feed } = setUp();
+    const { board, feed, note } = setUp();
     for (const [open, close] of [
       [OPEN, 101],
       [OPEN + 1440, 99],
     ]) {
       feed([bar('A', open, 100)]);
-      board.add(forecastOf('A', open + 1, 100, 0.01));
+      note(forecastOf('A', open + 1, 100, 0.01));
       feed(series('A', [100, 100, 100, 100, close], open + 1));
     }
     const { session, overall, symbols } = board.report();
@@ -143,91 +140,156 @@ describe('the scoreboard', () => {
   });
 
   test('a symbol that was not scored today shows nothing for today', () => {
-    const { board, feed } = setUp();
+    const { board, feed, note } = setUp();
     for (const [symbol, open] of [
       ['A', OPEN],
       ['B', NEXT_OPEN],
     ] as const) {
       feed([bar(symbol, open, 100)]);
-      board.add(forecastOf(symbol, open + 1, 100, 0.01));
+      note(forecastOf(symbol, open + 1, 100, 0.01));
       feed(series(symbol, [100, 100, 100, 100, 101], open + 1));
     }
     const [a, b] = board.report().symbols;
     assert.deepEqual([a.session.forecasts, a.total.forecasts, b.session.forecasts], [0, 1, 1]);
   });
 
-  test('a ring too short for the horizon leaves the forecast unscored, not wrongly scored', () => {
-    const { board, feed } = setUp(3, 3);
-    feed([bar('A', OPEN, 100)]);
-    board.add(forecastOf('A', OPEN + 1, 100, 0.01));
-    assert.deepEqual(feed(series('A', [1, 2, 3, 4, 5], OPEN + 1)), []);
+  test('bars that no longer reach back leave the forecast unscored, not wrongly scored', () => {
+    const { board, feed, note } = setUp(3);
+    feed(
+      series(
+        'A',
+        Array.from({ length: 140 }, (_, i) => 100 + i),
+      ),
+    );
+    assert.deepEqual(note(forecastOf('A', OPEN + 1, 100, 0.01)), []);
     assert.equal(board.report().unscored, 1);
   });
-});
 
-describe('a snapshot', () => {
-  const first = setUp();
-  first.feed(series('A', [100, 100]));
-  first.board.add(forecastOf('A', OPEN + 1, 100, 0.01));
-  first.feed(series('A', [100, 100, 100, 101], OPEN + 2));
-  first.board.add(forecastOf('A', OPEN + 6, 101, 0.01));
-  const json = JSON.stringify(first.board.snapshot());
-
-  test('restores to the same report, and waiting forecasts are scored afterwards', () => {
-    const second = setUp();
-    assert.equal(second.board.restore(JSON.parse(json)), true);
-    assert.deepEqual(second.board.report(), first.board.report());
-    second.feed([bar('A', OPEN + 5, 101)]);
-    const scored = second.feed(series('A', [1, 2, 3, 4, 102], OPEN + 6));
-    assert.deepEqual(
-      scored.map((it) => it.realisedClose),
-      [102],
-    );
-    second.board.add(forecastOf('A', OPEN + 6, 101, 0.01));
-    assert.equal(second.board.report().waiting, 0, 'a forecast from before the restart stays a repeat');
-    assert.equal(first.board.report().waiting, 1, 'the snapshot shares nothing with its origin');
+  test('forecasts whose bars never come do not pile up', () => {
+    const { board, note } = setUp();
+    for (let m = 1; m <= 300; m++) note(forecastOf('A', OPEN + m, 100, 0.01));
+    assert.deepEqual([board.report().waiting, board.report().unscored], [64, 236]);
   });
 
-  test('of another model is not taken up', () => {
-    const board = new Scoreboard({
-      model: { ...MODEL, weightsHash: 'other' },
-      bars: new RecentBars(),
-      longestQuietRun: 3,
-    });
-    assert.equal(board.restore(JSON.parse(json)), false);
-    assert.equal(board.report().overall.total.forecasts, 0);
+  test('what is no forecast of a price is left out', () => {
+    const { board, feed, note } = setUp();
+    feed(series('A', [100, 100]));
+    const good = forecastOf('A', OPEN + 1, 100, 0.01);
+    const { interval } = good;
+    for (const bad of [
+      { ...good, asOf: 'soon' },
+      { ...good, lastClose: -1 },
+      { ...good, predictedReturn: Number.NaN },
+      { ...good, interval: { ...interval, low: 0 } },
+      { ...good, interval: { ...interval, high: Number.POSITIVE_INFINITY } },
+    ])
+      note(bad);
+    assert.deepEqual([board.report().waiting, board.report().unscored], [0, 0]);
   });
 
-  test('that is damaged is refused', () => {
-    for (const damaged of [null, 7, {}, { version: 2 }, { ...JSON.parse(json), symbols: { A: { total: {} } } }]) {
-      assert.throws(() => setUp().board.restore(damaged), { code: 'BARCAST_E_CHECKPOINT' });
+  test('the scaled skill divides each error by the width of the interval: no symbol drowns the others', () => {
+    const { board, feed, note } = setUp();
+    // A moves by whole percents and is forecast badly, B by hundredths of one and is forecast well.
+    const made = [
+      ['A', 101, 0, 0.02],
+      ['B', 100.01, 0.0001, 0.0002],
+    ] as const;
+    for (const [symbol, close, predicted, halfWidth] of made) {
+      feed([bar(symbol, OPEN, 100)]);
+      note(forecastOf(symbol, OPEN + 1, 100, predicted, halfWidth));
+      feed(series(symbol, [100, 100, 100, 100, close], OPEN + 1));
     }
+    const came = made.map(([, close]) => Math.log(close / 100));
+    const scaled = (value: number, i: number) => (value / (2 * made[i][3])) ** 2;
+    const errors = came.map((it, i) => scaled(it - made[i][2], i));
+    const persistence = came.map(scaled);
+    const { skill, skillScaled } = board.overall().total;
+    near(skillScaled, 1 - (errors[0] + errors[1]) / (persistence[0] + persistence[1]));
+    assert.ok(skill! < 0.001 && skillScaled! > 0.4, `${skill} and ${skillScaled}`);
   });
 
-  test('in a file survives a restart', (t) => {
-    const folder = mkdtempSync(join(tmpdir(), 'barcast-scores-'));
-    t.after(() => rmSync(folder, { recursive: true }));
-    const path = join(folder, 'scores.json');
-    const start = (hash = MODEL.weightsHash) => {
-      const state = new LiveState({ longestQuietRun: 3 });
-      state.setModel({ ...MODEL, weightsHash: hash });
-      const told: string[] = [];
-      return { state, told, kept: keepScoreboard(state, path, (line) => told.push(line)) };
+  test('every interleaving of the same bars and forecasts, whole or in pieces, gives the same scores to the last bit', () => {
+    const random = new Random(5);
+    const symbols = ['A', 'B', 'C', 'D'];
+    const minutes = Array.from({ length: 200 }, (_, m) => OPEN + m);
+    const closes = new Map<string, number[]>();
+    for (const symbol of symbols) {
+      let close = 100;
+      closes.set(
+        symbol,
+        minutes.map(() => (close *= Math.exp(0.001 * random.normal()))),
+      );
+    }
+    const traded = (symbol: string, m: number) => symbol !== 'D' || m % 3 !== 1;
+    const barsOf = (m: number) =>
+      symbols.filter((it) => traded(it, m)).map((it) => bar(it, OPEN + m, closes.get(it)![m]));
+    const forecastsOf = (m: number) =>
+      symbols
+        .filter((it) => traded(it, m))
+        .map((it) => forecastOf(it, OPEN + m + 1, closes.get(it)![m], 0.0005 * random.normal(), 0.002));
+    const bars = minutes.map((_, m) => barsOf(m));
+    const forecasts = minutes.map((_, m) => forecastsOf(m));
+    let scored = 0;
+    const run = (order: (take: { bars(m: number): void; forecasts(m: number): void }) => void) => {
+      const { scores, board } = setUp(3);
+      order({
+        bars: (m) => scores.takeBars(bars[m] ?? []),
+        forecasts: (m) => scores.takeForecasts(forecasts[m] ?? []),
+      });
+      scored = board.report().overall.total.forecasts;
+      return createHash('sha256')
+        .update(JSON.stringify([board.report(), scores.snapshot()]))
+        .digest('hex');
     };
-    const before = start();
-    before.state.acceptBars([bar('A', OPEN, 100)]);
-    before.state.acceptForecasts([forecastOf('A', OPEN + 1, 100, 0.01)]);
-    before.state.acceptBars(series('A', [100, 100, 100, 100, 101], OPEN + 1));
-    before.kept.close();
-    assert.equal(JSON.parse(readFileSync(path, 'utf8')).overall.total.forecasts, 1);
-
-    const after = start();
-    assert.deepEqual(after.state.scoreboard!.report(), before.state.scoreboard!.report());
-    after.kept.close();
-    const other = start('other');
-    assert.match(other.told[0], /of another model/);
-    assert.equal(other.state.scoreboard!.report().overall.total.forecasts, 0);
-    writeFileSync(path, '{"version":1');
-    assert.throws(() => start(), { code: 'BARCAST_E_CHECKPOINT' });
+    const plain = run((take) => {
+      for (let m = 0; m < 200; m++) {
+        take.bars(m);
+        take.forecasts(m);
+      }
+    });
+    assert.ok(scored > 600, `${scored} scored`);
+    assert.equal(
+      run((take) => {
+        // Forecasts come four minutes late, some of them out of order and some twice.
+        for (let m = 0; m < 204; m++) {
+          take.bars(m);
+          const late = m - 4;
+          take.forecasts(late % 2 === 0 ? late + 1 : late - 1);
+          if (late % 5 === 0) take.forecasts(late - 3);
+        }
+      }),
+      plain,
+    );
+    assert.equal(
+      run((take) => {
+        // Bars run an hour and a half ahead, then forecasts run ahead for as long as one may wait.
+        for (let m = 0; m < 290; m++) {
+          take.bars(m);
+          take.forecasts(m - 90);
+        }
+      }),
+      plain,
+    );
+    assert.equal(
+      run((take) => {
+        for (let m = 0; m < 250; m++) {
+          take.forecasts(m);
+          take.bars(m - 50);
+        }
+      }),
+      plain,
+    );
+    assert.equal(
+      run((take) => {
+        // Bars come again and again, one by one and in the other order of symbols.
+        for (let m = 0; m < 200; m++) {
+          take.forecasts(m - 1);
+          for (let i = 0; i < 2; i++) take.bars(m);
+          take.bars(m - 1);
+          take.forecasts(m);
+        }
+      }),
+      plain,
+    );
   });
 });

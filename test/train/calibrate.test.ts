@@ -1,29 +1,106 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Random } from '../../src/base/index.ts';
-import { conformalEnds } from '../../src/train/index.ts';
+import type { DecodedOutputs, WindowSet } from '../../src/features/index.ts';
+import { applyCalibration } from '../../src/model/index.ts';
+import { calibrate, conformalQuantile, fitGains } from '../../src/train/index.ts';
 
-describe('the conformal interval', () => {
-  it('takes the order statistics that the formula names', () => {
-    // n = 19: the upper end is the ceil(0.9 * 20) = 18th smallest, the lower one its mirror.
-    const residuals = Float64Array.from({ length: 19 }, (_, i) => ((i * 7) % 19) + 1);
-    assert.deepEqual(conformalEnds(residuals, 0.8), { low: 2, high: 18 });
+describe('the conformal quantile', () => {
+  it('is the order statistic that the formula names', () => {
+    // n = 19: the ceil(0.9 * 20) = 18th smallest.
+    const scores = Float64Array.from({ length: 19 }, (_, i) => ((i * 7) % 19) + 1);
+    assert.equal(conformalQuantile(scores, 0.9), 18);
+    assert.equal(conformalQuantile(scores.subarray(0, 3), 0.99), Math.max(...scores.subarray(0, 3)));
+    assert.ok(Number.isNaN(conformalQuantile(new Float64Array(0), 0.9)));
   });
 
-  it('covers at least its level of fresh residuals, and not much more', () => {
+  it('covers at least its level of fresh scores, and not much more', () => {
     const random = new Random(3);
+    const normal = () => random.normal();
     let covered = 0;
     const trials = 4000;
     for (let trial = 0; trial < trials; trial++) {
-      const { low, high } = conformalEnds(
-        Float64Array.from({ length: 99 }, () => random.normal()),
-        0.8,
-      );
-      const fresh = random.normal();
-      if (fresh >= low && fresh <= high) covered++;
+      if (normal() <= conformalQuantile(Float64Array.from({ length: 99 }, normal), 0.9)) covered++;
     }
-    // 4 standard errors of a binomial share around the exact 80 of 100.
-    const slack = 4 * Math.sqrt((0.8 * 0.2) / trials);
-    assert.ok(Math.abs(covered / trials - 0.8) < slack, `covered ${covered / trials}`);
+    // 4 standard errors of a binomial share around the exact 90 of 100.
+    assert.ok(Math.abs(covered / trials - 0.9) < 4 * Math.sqrt((0.9 * 0.1) / trials), `covered ${covered / trials}`);
+  });
+});
+
+describe('the gains', () => {
+  const random = new Random(4);
+  const N = 20_000;
+  const draw = () => Float64Array.from({ length: N }, () => random.normal());
+
+  it('are the least-squares amplitudes of parts that depend on each other', () => {
+    const [a, noise, rest] = [draw(), draw(), draw()];
+    const b = a.map((x, i) => 0.6 * x + 0.8 * noise[i]);
+    const realised = a.map((x, i) => 0.5 * x + 0.9 * b[i] + rest[i]);
+    const [first, second] = fitGains([a, b], realised);
+    assert.ok(Math.abs(first - 0.5) < 0.05 && Math.abs(second - 0.9) < 0.05, `${first}, ${second}`);
+  });
+
+  it('are small for a part that says nothing, and limited', () => {
+    const [a, b] = [draw(), draw()];
+    const [none, most] = fitGains(
+      [a, b],
+      b.map((x) => 9 * x),
+    );
+    assert.ok(none <= 0.06 && most <= 1.5, `${none}, ${most}`);
+  });
+});
+
+describe('intervals', () => {
+  /** EpochMinute of an ordinary session's open. */
+  const open = Math.round(Date.parse('2019-12-26T14:30:00Z') / 60_000);
+
+  /** Windows whose outcomes have another deviation each hour, and grow with the strain. */
+  function sample(seed: number, count: number): { windows: WindowSet; decoded: DecodedOutputs } {
+    const random = new Random(seed);
+    const strain = Float64Array.from({ length: count }, () => 0.2 + 0.3 * (random.uniform() - 0.5));
+    const asOf = Int32Array.from({ length: count }, (_, i) => open + 1 + (i % 390));
+    const flat = (value: number) => new Float64Array(count).fill(value);
+    const targetClose = Float64Array.from({ length: count }, (_, i) => {
+      const hour = Math.floor((asOf[i] - open) / 60);
+      return Math.exp(0.01 * random.normal() * (1 + 0.15 * hour) * Math.exp(2 * (strain[i] - 0.2)));
+    });
+    const windows = {
+      asOf,
+      starts: asOf,
+      lastClose: flat(1),
+      targetClose,
+      volatility: flat(0.01),
+    } as unknown as WindowSet;
+    return { windows, decoded: { parts: [flat(0)], below: flat(0.01), above: flat(0.01), strain } };
+  }
+
+  it('cover what they say in every hour, in calm and in storm', () => {
+    const fitted = sample(1, 78_000);
+    const { calibration } = calibrate(fitted.windows, fitted.decoded, true);
+    assert.equal(calibration.strain.slope, 2, 'the response that the outcomes were made with');
+    const fresh = sample(2, 78_000);
+    const { low, high } = applyCalibration(fresh.decoded, fresh.windows, calibration);
+    const covered = (keep: (i: number) => boolean) => {
+      let count = 0;
+      let inside = 0;
+      low.forEach((_, i) => {
+        if (!keep(i)) return;
+        const y = Math.log(fresh.windows.targetClose[i]);
+        count++;
+        if (low[i] <= y && y <= high[i]) inside++;
+      });
+      return inside / count;
+    };
+    for (let hour = 0; hour < 6; hour++) {
+      const share = covered((i) => Math.floor((fresh.windows.asOf[i] - open) / 60) === hour);
+      assert.ok(share > 0.75 && share < 0.85, `hour ${hour}: ${share}`);
+    }
+    for (const [from, to] of [
+      [0, 0.12],
+      [0.28, 1],
+    ]) {
+      const share = covered((i) => fresh.decoded.strain[i] >= from && fresh.decoded.strain[i] < to);
+      assert.ok(share > 0.78 && share < 0.82, `strain from ${from} to ${to}: ${share}`);
+    }
   });
 });

@@ -7,13 +7,6 @@ import type { Block } from './document.ts';
 import { minuteText, type ReportInput, whole } from './input.ts';
 import { lineChart } from './plot.ts';
 
-/** Losses by epoch, as a description's provenance may hold them. */
-interface EpochLosses {
-  readonly epoch: number;
-  readonly trainLoss: number;
-  readonly validationLoss: number;
-}
-
 export function costs(backtest: ModelBacktest): Block[] {
   const { equity, rules, bySession, caveats } = backtest;
   const ticks: { at: number; label: string }[] = [];
@@ -61,16 +54,8 @@ export function costs(backtest: ModelBacktest): Block[] {
   ];
 }
 
-/** Losses by epoch out of a provenance, when it holds them whole. */
-function historyOf({ provenance }: ModelDescription): readonly EpochLosses[] {
-  const history = (provenance as { history?: unknown } | undefined)?.history;
-  if (!Array.isArray(history)) return [];
-  const numbers = ['epoch', 'trainLoss', 'validationLoss'] as const;
-  return history.every((record) => numbers.every((key) => Number.isFinite(record?.[key]))) ? history : [];
-}
-
 export function learning(description: ModelDescription): Block[] {
-  const history = historyOf(description);
+  const history = description.provenance?.history ?? [];
   const heading: Block = { kind: 'heading', text: 'Learning' };
   if (history.length === 0) {
     return [heading, { kind: 'text', text: "The losses by epoch are not kept in this model's description." }];

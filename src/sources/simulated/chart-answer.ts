@@ -3,7 +3,9 @@
  * stamped at the open; a minute without a trade has no row; the first row of an answer has volume 0; the running
  * minute's bar is stamped with the current second.
  *
- * Limits: regular sessions of one-minute bars; no dividends or splits.
+ * Dividends and splits are told and change nothing else: Yahoo's prices are adjusted for splits when they are asked for.
+ *
+ * Limits: regular sessions of one-minute bars.
  */
 
 import { dayOf, newYorkOffsetMinutes, nextSession, type Session, sessionsBetween } from '../../bars/index.ts';
@@ -23,6 +25,8 @@ export interface ChartQuery {
   readonly dice: FaultDice;
   /** Stamp the running bar with its whole minute. */
   readonly disguisePartial: boolean;
+  /** Kinds of events that are wanted: `div`, `split`. */
+  readonly events?: readonly string[];
 }
 
 interface Rows {
@@ -38,8 +42,12 @@ interface Rows {
 export function chartAnswer(market: Market, query: ChartQuery): object {
   const { timestamp, ...quote } = rowsOf(market, query);
   const meta = metaOf(market, query);
+  const events = eventsOf(market, query);
+  const about = Object.keys(events).length > 0 ? { meta, events } : { meta };
   const result =
-    timestamp.length > 0 ? { meta, timestamp, indicators: { quote: [quote] } } : { meta, indicators: { quote: [{}] } };
+    timestamp.length > 0
+      ? { ...about, timestamp, indicators: { quote: [quote] } }
+      : { ...about, indicators: { quote: [{}] } };
   return { chart: { result: [result], error: null } };
 }
 
@@ -79,6 +87,40 @@ function rowsOf(market: Market, query: ChartQuery): Rows {
   }
   if (rows.volume.length > 0 && rows.volume[0] !== null) rows.volume[0] = 0;
   return rows;
+}
+
+/** One symbol-day in this many has a dividend, or a split, at its open. */
+const EVENT_ONE_IN = { dividends: 60, splits: 400 } as const;
+const SPLITS = [
+  [2, 1],
+  [3, 1],
+  [4, 1],
+  [1, 10],
+] as const;
+
+function eventsOf(market: Market, query: ChartQuery): Record<string, Record<string, object>> {
+  const found: Record<string, Record<string, object>> = {};
+  const { symbol, events = [] } = query;
+  const end = Math.min(query.period2, Math.floor(query.now / 1000));
+  if (!(query.period1 < end)) return found;
+  const [first, last] = [Math.ceil(query.period1 / 60), Math.floor(end / 60)];
+  for (const session of sessionsAround(first as EpochMinute, last as EpochMinute)) {
+    const date = session.open * 60;
+    if (date < query.period1 || date >= end) continue;
+    const random = (kind: string) => new Random(market.seed, hashText(`${kind} ${symbol}`), 8 * session.open);
+    if (events.includes('div')) {
+      const dice = random('dividends');
+      const amount = Math.round(100 * (0.05 + dice.uniform())) / 100;
+      if (dice.below(EVENT_ONE_IN.dividends) === 0) (found.dividends ??= {})[date] = { amount, date };
+    }
+    if (events.includes('split')) {
+      const dice = random('splits');
+      const [numerator, denominator] = SPLITS[dice.below(SPLITS.length)]!;
+      if (dice.below(EVENT_ONE_IN.splits) === 0)
+        (found.splits ??= {})[date] = { date, numerator, denominator, splitRatio: `${numerator}:${denominator}` };
+    }
+  }
+  return found;
 }
 
 const sessionsAround = (first: EpochMinute, last: EpochMinute): Session[] => sessionsBetween(dayOf(first), dayOf(last));

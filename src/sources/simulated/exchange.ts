@@ -20,6 +20,7 @@ import {
   systemErrorCode,
   toBarcastError,
 } from '../../base/index.ts';
+import { Allowance } from './allowance.ts';
 import { chartAnswer, chartError } from './chart-answer.ts';
 import { type ExchangeClock, type ExchangeClockOptions, exchangeClock } from './clock.ts';
 import { FaultDice, type Faults } from './faults.ts';
@@ -32,6 +33,8 @@ export interface ExchangeOptions extends MarketOptions, ExchangeClockOptions {
   /** Default 127.0.0.1. */
   readonly host?: string;
   readonly faults?: Faults;
+  /** Chart requests a second that are answered, a second's worth saved up; others get status 429. Default: no limit. */
+  readonly limitPerSecond?: number;
 }
 
 export interface Exchange {
@@ -39,6 +42,8 @@ export interface Exchange {
   readonly url: string;
   readonly clock: ExchangeClock;
   readonly market: Market;
+  /** Chart requests so far: granted, and refused by the limit. */
+  readonly requests: { readonly granted: number; readonly refused: number };
   /** Drops open connections too. */
   close(): Promise<void>;
 }
@@ -54,7 +59,7 @@ export async function startExchange(options: ExchangeOptions): Promise<Exchange>
   const market = new Market(options);
   const clock = exchangeClock(options);
   const dice = new FaultDice(options.seed, options.faults ?? {});
-  const answering = new Answering(market, clock, dice);
+  const answering = new Answering(market, clock, dice, options.limitPerSecond);
   const server = createServer((request, response) => {
     answering.handle(request, response).catch((error: unknown) => response.destroy(error as Error));
   });
@@ -64,6 +69,7 @@ export async function startExchange(options: ExchangeOptions): Promise<Exchange>
     url: `http://${host.includes(':') ? `[${host}]` : host}:${port}`,
     clock,
     market,
+    requests: answering.requests,
     close: () =>
       new Promise((resolve) => {
         answering.stop();
@@ -94,11 +100,14 @@ class Answering {
   readonly #clock: ExchangeClock;
   readonly #dice: FaultDice;
   readonly #stopped = new AbortController();
+  readonly #allowance: Allowance | undefined;
+  readonly requests = { granted: 0, refused: 0 };
 
-  constructor(market: Market, clock: ExchangeClock, dice: FaultDice) {
+  constructor(market: Market, clock: ExchangeClock, dice: FaultDice, limitPerSecond: number | undefined) {
     this.#market = market;
     this.#clock = clock;
     this.#dice = dice;
+    if (limitPerSecond !== undefined) this.#allowance = new Allowance(limitPerSecond);
   }
 
   /** Ends answers that are held back. */
@@ -119,6 +128,9 @@ class Answering {
   }
 
   async #chart(asked: string, query: URLSearchParams, response: ServerResponse): Promise<void> {
+    const wait = this.#allowance?.take();
+    this.requests[wait === undefined ? 'granted' : 'refused']++;
+    const share = this.#dice.share(asked);
     const faulty = this.#dice.draw(asked);
     if (faulty('slow')) {
       const waited = await sleep(this.#dice.faults.slow?.value ?? 300, true, { signal: this.#stopped.signal }).catch(
@@ -126,6 +138,11 @@ class Answering {
       );
       if (!waited) return;
     }
+    if (wait !== undefined) {
+      response.setHeader('Retry-After', String(wait));
+      return this.#sendText(response, 429, 'Too Many Requests\r\n', 'text/plain');
+    }
+    if (faulty('hang') && share < 0.5) return;
     if (faulty('429') || faulty('429-bare')) {
       if (faulty('429')) response.setHeader('Retry-After', String(this.#dice.faults['429']?.value ?? 1));
       return this.#sendText(response, 429, 'Too Many Requests\r\n', 'text/plain');
@@ -149,8 +166,17 @@ class Answering {
         now,
         dice: this.#dice,
         disguisePartial: faulty('partial'),
+        events: (query.get('events') ?? '').split(/[|,]/),
       }),
     );
+    const stops = faulty('hang') ? 'hang' : faulty('reset') ? 'reset' : undefined;
+    if (stops !== undefined) {
+      this.#head(response, 200, body, 'application/json;charset=utf-8', isoOf(now));
+      response.write(body.slice(0, Math.floor(body.length * Math.max(0.01, share))));
+      // What was written is to arrive before the connection drops.
+      if (stops === 'reset') setTimeout(() => response.destroy(), 5);
+      return;
+    }
     const sent = faulty('malformed') ? body.slice(0, Math.floor(body.length / 2)) : body;
     return this.#sendText(response, 200, sent, 'application/json;charset=utf-8', isoOf(now));
   }
@@ -199,13 +225,17 @@ class Answering {
     type: string,
     marketTime = isoOf(this.#clock.now()),
   ): void {
+    this.#head(response, status, body, type, marketTime);
+    response.end(body);
+  }
+
+  #head(response: ServerResponse, status: number, body: string, type: string, marketTime: string): void {
     response.writeHead(status, {
       'content-type': type,
       'content-length': Buffer.byteLength(body),
       'x-market-time': marketTime,
       'x-market-speed': String(this.#clock.speed),
     });
-    response.end(body);
   }
 }
 

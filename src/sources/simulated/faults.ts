@@ -11,6 +11,8 @@ export const FAULT_KINDS = {
   '500': 'answers with status 500',
   malformed: 'answers whose JSON breaks off in the middle',
   slow: 'answers held back; third number: milliseconds (300)',
+  hang: 'answers that stop, half of them before the first byte and half in the middle, while the connection stays open',
+  reset: 'connections that are dropped in the middle of an answer',
   duplicate: 'rows that come twice',
   partial: 'answers whose running bar is stamped with its whole minute, as if it had ended',
   null: 'minutes without values, in every answer',
@@ -76,6 +78,11 @@ export class FaultDice {
     const request = this.#requests.get(symbol) ?? 0;
     this.#requests.set(symbol, request + 1);
     return (kind) => this.#happens(kind, symbol, request);
+  }
+
+  /** A share from 0 to 1 that belongs to one more answer about a symbol: where it stops. */
+  share(symbol: string): number {
+    return new Random(this.#seed, hashText(`share ${symbol}`), 4 * (this.#requests.get(symbol) ?? 0)).uniform();
   }
 
   /** Whether a row of an answer comes twice. */

@@ -21,6 +21,8 @@ export interface MarketOptions {
   readonly pattern?: Pattern;
   /** Best skill at five minutes before bid-ask bounce; default 0.2. */
   readonly strength?: number;
+  /** Symbol-days kept in memory at most, about 35 kB each; default 1,200. */
+  readonly keptDays?: number;
 }
 
 /** Symbol-days kept: about 40 MB, and today of every default symbol with a week of a few besides. */
@@ -35,6 +37,7 @@ export class Market {
   /** a of the pattern. */
   readonly amplitude: number;
   readonly #settings: PathSettings;
+  readonly #keptDays: number;
   readonly #characters = new Map<string, Character>();
   readonly #days = new Map<string, DayPath>();
   readonly #marketDays = new Map<number, MarketDay>();
@@ -42,6 +45,7 @@ export class Market {
   /** @throws BARCAST_E_USAGE for a strength that cannot be planted */
   constructor(options: MarketOptions) {
     this.seed = options.seed;
+    this.#keptDays = options.keptDays ?? KEPT_DAYS;
     this.pattern = options.pattern ?? 'echo';
     this.symbols = [...new Set(options.symbols ?? [INDEX_SYMBOL, ...SP500])].sort();
     this.amplitude = this.pattern === 'none' ? 0 : amplitudeOf(options.strength ?? DEFAULT_STRENGTH);
@@ -73,7 +77,7 @@ export class Market {
       return kept;
     }
     const path = generateDayPath(this.#settings, this.character(symbol), this.#marketDay(session), session);
-    keep(this.#days, key, path, KEPT_DAYS);
+    keep(this.#days, key, path, this.#keptDays);
     return path;
   }
 

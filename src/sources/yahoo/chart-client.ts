@@ -3,9 +3,10 @@
  * request's form and validates the answer. Asking again is the caller's.
  */
 import YahooFinance from 'yahoo-finance2';
-import { type EpochMs, epochMs, systemErrorCode } from '../../base/index.ts';
+import { type EpochMs, systemErrorCode } from '../../base/index.ts';
 import type { RawBars } from '../source.ts';
 import type { AnswerClock } from './answer-clock.ts';
+import { type ChartColumns, type ChartEvents, eventsOf, rowsOf, takeColumns } from './chart-rows.ts';
 import { ChartFailure } from './failure.ts';
 
 export interface ChartClientOptions {
@@ -13,22 +14,27 @@ export interface ChartClientOptions {
   readonly url?: string;
   /** Told of every answer's time. */
   readonly clock: AnswerClock;
-  /** After this long without a whole answer a request is given up. */
-  readonly timeoutMs: number;
+  /** After this long without a byte a request is given up, and after four times as long without the last one. */
+  readonly silenceMs: number;
 }
 
 const LONGEST_QUOTE = 160;
+const LONGEST_ANSWER = 4;
+/** Answers any request, and so tells its time. */
+const YAHOO_HOST = 'https://query2.finance.yahoo.com';
+/** A range without any bar: Yahoo calls it a bad request. */
+const NO_DATA_IN_RANGE = /^Data doesn't exist for startDate/;
 
 export class ChartClient {
   readonly #url: string | undefined;
   readonly #clock: AnswerClock;
-  readonly #timeoutMs: number;
+  readonly #silenceMs: number;
   readonly #yahoo: InstanceType<typeof YahooFinance>;
 
   constructor(options: ChartClientOptions) {
     this.#url = options.url?.replace(/\/+$/, '');
     this.#clock = options.clock;
-    this.#timeoutMs = options.timeoutMs;
+    this.#silenceMs = options.silenceMs;
     this.#yahoo = new YahooFinance({
       // The callers limit what is in flight; the package's own queue would only hide it.
       queue: { concurrency: 1000 },
@@ -39,39 +45,48 @@ export class ChartClient {
   }
 
   /**
-   * The one-minute rows of `symbol` with period1 <= time < period2, as the source gave them.
+   * The one-minute rows of `symbol` with period1 <= time < period2, as the source gave them, and its dividends and splits.
    * @param period1 Unix seconds
    * @throws ChartFailure; the signal's reason when it aborts
    */
   async rows(symbol: string, period1: number, period2: number, signal?: AbortSignal): Promise<RawBars> {
     let askedAt: EpochMs = this.#clock.now();
+    let columns: ChartColumns | undefined;
     const ask = async (input: string | URL | Request, init?: RequestInit): Promise<Response> => {
-      const answer = await this.#fetch(input, init, signal);
-      askedAt = answer.marketTime ?? askedAt;
-      return answer.response;
+      const { text, marketTime } = await this.#fetch(input, init, signal);
+      askedAt = marketTime ?? this.#clock.now();
+      const body = parse(text);
+      columns = takeColumns(body);
+      return new Response(JSON.stringify(body));
     };
     try {
-      const result = await this.#yahoo.chart(
+      const { meta, events } = await this.#yahoo.chart(
         symbol,
-        { period1, period2, interval: '1m', includePrePost: false, events: '', return: 'object' },
+        { period1, period2, interval: '1m', includePrePost: false, events: 'div|split', return: 'object' },
         { fetch: ask as typeof fetch },
       );
-      return rawBarsOf(symbol, askedAt, result.timestamp ?? [], result.indicators.quote[0]);
+      if (meta.dataGranularity !== '1m') {
+        throw new ChartFailure('format', `meta.dataGranularity is ${JSON.stringify(meta.dataGranularity)}, not "1m"`);
+      }
+      return rowsOf(symbol, askedAt, columns, eventsOf(events as ChartEvents | undefined));
     } catch (error) {
       signal?.throwIfAborted();
+      if (error instanceof ChartFailure && error.kind === 'refused' && NO_DATA_IN_RANGE.test(error.message)) {
+        return rowsOf(symbol, askedAt, undefined, []);
+      }
       throw failureOf(error, symbol);
     }
   }
 
   /**
-   * Learns the time from a simulated exchange, whether it has told it before or not; asks nobody else. A server without
-   * a clock, or none at all, changes nothing.
+   * Learns the time: from a simulated exchange's clock, or else from the date of an answer. Without an answer nothing
+   * changes.
    */
   async syncClock(signal?: AbortSignal): Promise<void> {
-    if (this.#url === undefined) return;
+    const timeout = AbortSignal.timeout(Math.min(this.#silenceMs, 10_000));
     try {
-      const timeout = AbortSignal.timeout(this.#timeoutMs);
-      const response = await fetch(`${this.#url}/clock`, {
+      const response = await fetch(this.#url === undefined ? YAHOO_HOST : `${this.#url}/clock`, {
+        method: this.#url === undefined ? 'HEAD' : 'GET',
         signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
       });
       await response.arrayBuffer();
@@ -86,32 +101,60 @@ export class ChartClient {
     input: string | URL | Request,
     init: RequestInit | undefined,
     signal: AbortSignal | undefined,
-  ): Promise<{ response: Response; marketTime: EpochMs | undefined }> {
+  ): Promise<{ text: string; marketTime: EpochMs | undefined }> {
     const asked = new URL(input instanceof Request ? input.url : input);
     const target = this.#url === undefined ? asked : `${this.#url}${asked.pathname}${asked.search}`;
-    const timeout = AbortSignal.timeout(this.#timeoutMs);
+    const silence = new AbortController();
+    const timer = setTimeout(() => silence.abort(), this.#silenceMs);
+    const whole = setTimeout(() => silence.abort(), LONGEST_ANSWER * this.#silenceMs);
     let response: Response;
-    let body: ArrayBuffer;
+    const chunks: Uint8Array[] = [];
     try {
-      response = await fetch(target, { ...init, signal: signal ? AbortSignal.any([signal, timeout]) : timeout });
+      response = await fetch(target, {
+        ...init,
+        signal: signal ? AbortSignal.any([signal, silence.signal]) : silence.signal,
+      });
       // The whole body is read here, so that a connection that breaks off is told from an answer that does.
-      body = await response.arrayBuffer();
+      for await (const chunk of response.body ?? []) {
+        chunks.push(chunk);
+        timer.refresh();
+      }
     } catch (error) {
       signal?.throwIfAborted();
-      if (timeout.aborted)
-        throw new ChartFailure('timeout', `no answer within ${this.#timeoutMs / 1000} s`, { cause: error });
+      if (silence.signal.aborted) {
+        throw new ChartFailure('timeout', `no byte for ${this.#silenceMs / 1000} s`, { cause: error });
+      }
       throw new ChartFailure('network', networkReason(error), { cause: error });
+    } finally {
+      clearTimeout(timer);
+      clearTimeout(whole);
     }
     const marketTime = this.#clock.observe(response.headers);
-    if (!response.ok) throw refusalOf(response, Buffer.from(body).toString());
-    return { response: new Response(body, { status: response.status, headers: response.headers }), marketTime };
+    const text = Buffer.concat(chunks).toString();
+    if (!response.ok) throw refusalOf(response, text);
+    return { text, marketTime };
   }
+}
+
+/** @throws ChartFailure */
+function parse(text: string): Record<string, unknown> {
+  let body: unknown;
+  try {
+    body = JSON.parse(text);
+  } catch (error) {
+    throw new ChartFailure('format', 'the answer is not whole JSON', { cause: error });
+  }
+  if (typeof body === 'object' && body !== null) return body as Record<string, unknown>;
+  throw new ChartFailure('format', 'the answer is no object');
 }
 
 function networkReason(error: unknown): string {
   const code = systemErrorCode(error);
   if (code === 'ECONNREFUSED') return 'the connection was refused';
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'its name cannot be resolved';
+  if (code !== undefined && /^CERT_(?:NOT_YET_VALID|HAS_EXPIRED)$/.test(code)) {
+    return `its certificate is not valid at this machine's time, ${new Date().toISOString()}; set the clock`;
+  }
   return code ?? (error instanceof Error ? error.message : String(error));
 }
 
@@ -125,10 +168,16 @@ function refusalOf(response: Response, body: string): ChartFailure {
     });
   }
   if (status === 404) return new ChartFailure('unknown', description);
-  if (status >= 500) {
+  // Blocked for a while, as far as anybody outside of Yahoo knows.
+  if (status >= 500 || status === 401 || status === 403) {
     return new ChartFailure('server', description, { retryAfterMs: retryAfterOf(response.headers.get('retry-after')) });
   }
-  return new ChartFailure('refused', `HTTP ${status}, ${description}`);
+  return new ChartFailure(
+    'refused',
+    description.startsWith('HTTP') || NO_DATA_IN_RANGE.test(description)
+      ? description
+      : `HTTP ${status}, ${description}`,
+  );
 }
 
 function descriptionOf(body: string): string | undefined {
@@ -157,7 +206,10 @@ interface ValidationProblem {
 
 /** What the package threw, as a failure; a validation error names the field. */
 function failureOf(error: unknown, symbol: string): ChartFailure {
-  if (error instanceof ChartFailure) return error;
+  if (error instanceof ChartFailure) {
+    if (error.kind !== 'format') return error;
+    return new ChartFailure('format', `${symbol}: ${error.message}`, { cause: error.cause });
+  }
   const about = { cause: error };
   if (!(error instanceof Error)) return new ChartFailure('format', String(error), about);
   const problems = (error as { errors?: readonly ValidationProblem[] | null }).errors;
@@ -169,9 +221,6 @@ function failureOf(error: unknown, symbol: string): ChartFailure {
       missing === undefined ? (first?.message ?? 'not valid') : `lacks ${[missing].flat().map(nameOf).join(', ')}`;
     return new ChartFailure('format', `${symbol}: ${field}: ${detail}`, about);
   }
-  if (error.message.startsWith('Response.ok where we expect JSON')) {
-    return new ChartFailure('format', `${symbol}: the answer is not whole JSON`, about);
-  }
   return new ChartFailure('format', `${symbol}: ${shortened(error.message)}`, about);
 }
 
@@ -181,32 +230,3 @@ const nameOf = (missing: unknown): string =>
     : JSON.stringify(missing);
 
 const shortened = (text: string): string => (text.length > LONGEST_QUOTE ? `${text.slice(0, LONGEST_QUOTE)}…` : text);
-
-type Quote = { readonly [field in 'open' | 'high' | 'low' | 'close' | 'volume']: readonly (number | null)[] };
-const FIELDS = ['open', 'high', 'low', 'close', 'volume'] as const;
-
-/** @throws ChartFailure when the columns differ in length */
-function rawBarsOf(symbol: string, askedAt: EpochMs, timestamps: readonly number[], quote: Quote | undefined): RawBars {
-  const rows = timestamps.length;
-  const columns: { [field in (typeof FIELDS)[number]]?: Float64Array } = {};
-  for (const field of FIELDS) {
-    const values = quote?.[field] ?? [];
-    if (values.length !== rows) {
-      throw new ChartFailure(
-        'format',
-        `${symbol}: indicators.quote.${field} has ${values.length} values for ${rows} times`,
-      );
-    }
-    columns[field] = numbersOf(values);
-  }
-  const timeMs = numbersOf(timestamps);
-  for (let i = 0; i < rows; i++) timeMs[i] *= 1000;
-  return { symbol, askedAt: epochMs(askedAt), timeMs, ...(columns as { [field in keyof Quote]: Float64Array }) };
-}
-
-/** A plain loop: `Float64Array.from` with a function takes ten times as long. */
-function numbersOf(values: readonly (number | null)[]): Float64Array {
-  const numbers = new Float64Array(values.length);
-  for (let i = 0; i < numbers.length; i++) numbers[i] = values[i] ?? Number.NaN;
-  return numbers;
-}

@@ -34,6 +34,11 @@ export class ChartFailure extends Error {
     return this.kind !== 'unknown' && this.kind !== 'refused';
   }
 
+  /** Whether the source works as it should and says no to this one request. */
+  get isAnswer(): boolean {
+    return this.kind === 'unknown' || this.kind === 'refused';
+  }
+
   /** The failure as users see it. `where` names the source. */
   toBarcastError(where: string): BarcastError {
     const about = { cause: this };

@@ -1,9 +1,10 @@
 /**
- * Past bars of many symbols: each symbol's requests one after another, several symbols at a time, handed over as they
- * arrive. What a source cannot give is reported, not thrown, unless nothing can be had at all.
+ * Past bars of many symbols: one request for every range of every symbol, started as the gate lets them pass and with as
+ * many in flight as that takes, handed over as they arrive. What a source cannot give is reported, not thrown, unless
+ * nothing can be had at all.
  */
 import { BarcastError, type EpochMinute, epochMinute, isoOfMinute, msToMinute } from '../../base/index.ts';
-import type { HistoryReport, HistoryRequest, RawBars } from '../source.ts';
+import type { HistoryReport, HistoryRequest, HistoryRows, RawBars } from '../source.ts';
 import type { AnswerClock } from './answer-clock.ts';
 import type { ChartClient } from './chart-client.ts';
 import { ChartFailure } from './failure.ts';
@@ -16,6 +17,7 @@ export interface HistoryMeans {
   readonly client: ChartClient;
   readonly gate: Gate;
   readonly clock: AnswerClock;
+  /** Requests in flight at most. */
   readonly concurrency: number;
   /** Brings the clock up to date where somebody tells the time. */
   readonly sync: (signal?: AbortSignal) => Promise<void>;
@@ -23,17 +25,19 @@ export interface HistoryMeans {
   readonly historyEnd: Map<string, EpochMinute>;
 }
 
-/** Answers waiting to be taken, at most, for every request in flight. */
-const WAITING_A_WORKER = 4;
+/** Rows that wait to be taken, at most: about 36 MB. While they do, nothing more is asked. */
+const WAITING_ROWS = 750_000;
 
 /** @throws BARCAST_E_NETWORK, BARCAST_E_RATE_LIMITED, BARCAST_E_SOURCE_FORMAT, BARCAST_E_DATE, BARCAST_E_INTERRUPTED */
-export async function* history(means: HistoryMeans, request: HistoryRequest): AsyncGenerator<RawBars, HistoryReport> {
-  const { client, gate, clock, where } = means;
+export async function* history(
+  means: HistoryMeans,
+  request: HistoryRequest,
+): AsyncGenerator<HistoryRows, HistoryReport> {
+  const { clock, where } = means;
   await means.sync(request.signal).catch(() => {
     throw interrupted();
   });
-  const now = clock.now();
-  const earliest = earliestMinute(now);
+  const earliest = earliestMinute(clock.now());
   if (request.to <= earliest) {
     throw new BarcastError(
       'BARCAST_E_DATE',
@@ -41,89 +45,20 @@ export async function* history(means: HistoryMeans, request: HistoryRequest): As
       `ask for bars after ${isoOfMinute(earliest)}`,
     );
   }
-  const notes =
-    request.from < earliest
-      ? [`${where} keeps one-minute bars for 30 days; there are none before ${isoOfMinute(earliest)}`]
-      : [];
-  const unknown: string[] = [];
-  const failed: { symbol: string; reason: string }[] = [];
-  let firstFailure: ChartFailure | undefined;
-  let fatal: unknown;
-  let succeeded = 0;
-
-  const stop = new AbortController();
-  const signal = request.signal ? AbortSignal.any([request.signal, stop.signal]) : stop.signal;
-  const queue = request.symbols.values();
-  const ready: RawBars[] = [];
-  let wakeReader = () => {};
-  let wakeWorkers: (() => void)[] = [];
-  const room = () =>
-    ready.length < WAITING_A_WORKER * means.concurrency
-      ? undefined
-      : new Promise<void>((resolve) => wakeWorkers.push(resolve));
-
-  const bring = async (symbol: string, range: Range): Promise<void> => {
-    const rows = await gate.persist(() => client.rows(symbol, range.askFrom * 60, range.to * 60, signal), signal);
-    await room();
-    means.historyEnd.set(symbol, epochMinute(Math.min(range.to, msToMinute(rows.askedAt))));
-    ready.push(kept(rows, range));
-    wakeReader();
-  };
-  const work = async () => {
-    for (const symbol of queue) {
-      try {
-        // The ranges are reckoned anew: what is kept moves on while we ask.
-        for (const range of rangesOf(request.from, request.to, clock.now())) await bring(symbol, range);
-        succeeded++;
-      } catch (error) {
-        if (!(error instanceof ChartFailure)) throw error;
-        if (error.kind === 'unknown') {
-          unknown.push(symbol);
-          continue;
-        }
-        firstFailure ??= error;
-        // No connection and a rate limit are everybody's.
-        if (error.kind === 'network' || error.kind === 'rate-limited' || !gate.answered) throw error;
-        failed.push({ symbol, reason: error.message });
-      }
-    }
-  };
-  let working = means.concurrency;
-  const workers = Array.from({ length: means.concurrency }, () =>
-    work()
-      .catch((error: unknown) => {
-        fatal ??= error;
-        stop.abort();
-      })
-      .finally(() => {
-        working--;
-        wakeReader();
-      }),
-  );
+  const pull = new Pull(means, request);
   try {
-    for (;;) {
-      const next = ready.shift();
-      if (next !== undefined) {
-        for (const wake of wakeWorkers.splice(0)) wake();
-        yield next;
-      } else if (working === 0) {
-        break;
-      } else {
-        await new Promise<void>((resolve) => {
-          wakeReader = resolve;
-        });
-      }
-    }
+    yield* pull.rows();
   } finally {
-    stop.abort();
-    for (const wake of wakeWorkers.splice(0)) wake();
-    wakeWorkers = [];
-    await Promise.all(workers);
+    await pull.stop();
   }
   if (request.signal?.aborted) throw interrupted();
-  if (fatal !== undefined) throw fatal instanceof ChartFailure ? fatal.toBarcastError(where) : fatal;
-  if (succeeded === 0 && firstFailure !== undefined) throw firstFailure.toBarcastError(where);
-  return { unknown: unknown.sort(), failed: failed.sort((a, b) => (a.symbol < b.symbol ? -1 : 1)), notes };
+  const notes = [
+    ...(request.from < earliest
+      ? [`${where} keeps one-minute bars for 30 days; there are none before ${isoOfMinute(earliest)}`]
+      : []),
+    ...(clock.warning === undefined ? [] : [clock.warning]),
+  ];
+  return { ...pull.report(), notes, keptFrom: earliest };
 }
 
 const interrupted = (): BarcastError =>
@@ -133,6 +68,133 @@ const interrupted = (): BarcastError =>
     'run the same command again to go on',
   );
 
+class Pull {
+  readonly #means: HistoryMeans;
+  readonly #request: HistoryRequest;
+  readonly #stop = new AbortController();
+  readonly #signal: AbortSignal;
+  readonly #unknown = new Set<string>();
+  readonly #failed = new Map<string, ChartFailure>();
+  readonly #inFlight = new Set<Promise<void>>();
+  readonly #ready: HistoryRows[] = [];
+  #waitingRows = 0;
+  #succeeded = 0;
+  #fatal: unknown;
+  #asking: Promise<void>;
+  #allAsked = false;
+  #wake: (() => void)[] = [];
+
+  constructor(means: HistoryMeans, request: HistoryRequest) {
+    this.#means = means;
+    this.#request = request;
+    this.#signal = request.signal ? AbortSignal.any([request.signal, this.#stop.signal]) : this.#stop.signal;
+    this.#asking = this.#ask()
+      .catch((error: unknown) => this.#fail(error))
+      .finally(() => {
+        this.#allAsked = true;
+        this.#tellChange();
+      });
+  }
+
+  /** What arrives, as it arrives; ends early on a failure that is everybody's. */
+  async *rows(): AsyncGenerator<HistoryRows> {
+    for (;;) {
+      const next = this.#ready.shift();
+      if (next !== undefined) {
+        this.#waitingRows -= next.timeMs.length;
+        this.#tellChange();
+        yield next;
+      } else if (this.#allAsked && this.#inFlight.size === 0) {
+        return;
+      } else await this.#change();
+    }
+  }
+
+  /** Gives up what is in flight and waits for the end of it. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    this.#tellChange();
+    await this.#asking;
+    await Promise.all(this.#inFlight);
+  }
+
+  /** @throws BarcastError when all failed */
+  report(): HistoryReport {
+    const { where } = this.#means;
+    if (this.#fatal !== undefined)
+      throw this.#fatal instanceof ChartFailure ? this.#fatal.toBarcastError(where) : this.#fatal;
+    const [first] = this.#failed.values();
+    if (this.#succeeded === 0 && first !== undefined) throw first.toBarcastError(where);
+    return {
+      unknown: [...this.#unknown].sort(),
+      failed: [...this.#failed]
+        .map(([symbol, { message }]) => ({ symbol, reason: message }))
+        .sort((a, b) => (a.symbol < b.symbol ? -1 : 1)),
+    };
+  }
+
+  async #ask(): Promise<void> {
+    const { gate, concurrency } = this.#means;
+    for (const [symbol, range] of this.#requests()) {
+      while (this.#inFlight.size >= concurrency || this.#waitingRows >= WAITING_ROWS) await this.#change();
+      const permit = await gate.pass(this.#signal);
+      const one = this.#bring(symbol, range, permit)
+        .catch((error: unknown) => this.#fail(error))
+        .finally(() => {
+          this.#inFlight.delete(one);
+          this.#tellChange();
+        });
+      this.#inFlight.add(one);
+    }
+  }
+
+  /** Every range of every symbol. They are reckoned when their turn comes: what is kept moves on while we ask. */
+  *#requests(): Generator<[string, Range]> {
+    const { symbols, from, to, spans } = this.#request;
+    for (const symbol of symbols) {
+      for (const span of spans?.get(symbol) ?? [{ from, to }]) {
+        for (const range of rangesOf(span.from, span.to, this.#means.clock.now())) {
+          if (!this.#unknown.has(symbol)) yield [symbol, range];
+        }
+      }
+    }
+  }
+
+  async #bring(symbol: string, range: Range, permit: number): Promise<void> {
+    const { client, gate, historyEnd } = this.#means;
+    const { askFrom, from, to } = range;
+    try {
+      const request = () => client.rows(symbol, askFrom * 60, to * 60, this.#signal);
+      const rows = await gate.persist(request, this.#signal, permit);
+      const end = Math.min(to, msToMinute(rows.askedAt));
+      historyEnd.set(symbol, epochMinute(Math.max(end, historyEnd.get(symbol) ?? 0)));
+      this.#succeeded++;
+      this.#waitingRows += rows.timeMs.length;
+      this.#ready.push({ ...kept(rows, range), covers: { from, to } });
+    } catch (error) {
+      if (!(error instanceof ChartFailure)) throw error;
+      if (error.kind === 'unknown') this.#unknown.add(symbol);
+      // No connection and a rate limit are everybody's.
+      else if (gate.isHopeless || error.kind === 'network' || error.kind === 'rate-limited' || !gate.answered)
+        throw error;
+      else if (!this.#failed.has(symbol)) this.#failed.set(symbol, error);
+    }
+  }
+
+  #fail(error: unknown): void {
+    if (!this.#stop.signal.aborted) this.#fatal ??= error;
+    this.#stop.abort();
+  }
+
+  #tellChange(): void {
+    for (const tell of this.#wake.splice(0)) tell();
+  }
+
+  #change(): Promise<void> {
+    return new Promise((resolve) => this.#wake.push(resolve));
+  }
+}
+
 /**
  * The rows from the wanted minute on. An answer's first row has a volume of 0 that says nothing: where it is wanted
  * all the same, its volume is not known.
@@ -140,14 +202,12 @@ const interrupted = (): BarcastError =>
 function kept(rows: RawBars, range: Range): RawBars {
   const fromMs = range.from * 60_000;
   let first = 0;
-  while (first < rows.timeMs.length && rows.timeMs[first] < fromMs) first++;
+  while (first < rows.timeMs.length && rows.timeMs[first]! < fromMs) first++;
   const cut = (values: Float64Array) => values.subarray(first);
-  const { symbol, askedAt } = rows;
   const volume = cut(rows.volume);
   if (first === 0 && volume.length > 0 && volume[0] === 0) volume[0] = Number.NaN;
   return {
-    symbol,
-    askedAt,
+    ...rows,
     timeMs: cut(rows.timeMs),
     open: cut(rows.open),
     high: cut(rows.high),

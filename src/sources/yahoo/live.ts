@@ -169,20 +169,23 @@ class Poller {
   async #ask(follower: Follower): Promise<void> {
     const { client, gate, clock } = this.#means;
     const { symbol } = follower;
-    await gate.pass(this.#signal);
+    const permit = await gate.pass(this.#signal);
     const now = clock.now();
     const earliest = earliestMinute(now);
     const farthest = msToMinute(now) + 1 - YAHOO_DAYS_A_REQUEST * 1440;
     const askFrom = Math.max(farthest, askFromOf(epochMinute(Math.max(follower.next, earliest)), earliest));
     try {
       const rows = await client.rows(symbol, askFrom * 60, (msToMinute(now) + 1) * 60, this.#signal);
-      gate.note(undefined, 0);
+      gate.note(undefined, 0, permit);
       follower.failures = 0;
       this.#take(follower, rows);
       this.#postpone(follower);
     } catch (error) {
-      if (!(error instanceof ChartFailure)) throw error;
-      this.#fail(follower, error);
+      if (!(error instanceof ChartFailure)) {
+        gate.abandon(permit);
+        throw error;
+      }
+      this.#fail(follower, error, permit);
     }
   }
 
@@ -202,9 +205,9 @@ class Poller {
     follower.notBeforeMs = again === undefined ? Number.POSITIVE_INFINITY : end + again;
   }
 
-  #fail(follower: Follower, failure: ChartFailure): void {
+  #fail(follower: Follower, failure: ChartFailure, permit: number): void {
     const { gate } = this.#means;
-    const wait = gate.note(failure, follower.failures++);
+    const wait = gate.note(failure, follower.failures++, permit);
     if (failure.kind === 'unknown') {
       this.#followers = this.#followers.filter((other) => other !== follower);
       if (this.#followers.length === 0) throw failure;

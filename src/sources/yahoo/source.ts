@@ -14,22 +14,22 @@ export interface YahooOptions {
   readonly url?: string;
   /** Used where answers do not carry `x-market-time`; default the system's. */
   readonly clock?: Clock;
-  /** Requests in flight at most; default 4, and 8 with a `url`. */
+  /** Requests in flight at most; default 512 for history, whose rate the limiter finds, and 16 for live. */
   readonly concurrency?: number;
   /**
    * The first minute that `live` delivers, at most seven days back. Default: where this source's own `history` ended, if
    * that was in the present session, so that nothing is lost in between; otherwise the minute that runs at the start.
    */
   readonly liveFrom?: EpochMinute;
-  /** After this long without a whole answer a request is given up; default 10 s. */
+  /** After this long without a byte a request is given up; default 30 s for history and 10 s for live. */
   readonly timeoutMs?: number;
   readonly patience?: Partial<Patience>;
   /** Default `yahoo`. */
   readonly name?: string;
 }
 
-/** About what Yahoo accepted over hours from one address. */
-const YAHOO_REQUESTS_PER_SECOND = 5;
+/** Yahoo itself: about what it accepted over hours from one address, and courtesy. */
+const YAHOO_PACE: Partial<Patience> = { initialPerSecond: 4, mostPerSecond: 100 };
 
 export interface YahooSource extends HistorySource, LiveSource {
   /**
@@ -46,25 +46,34 @@ export interface YahooSource extends HistorySource, LiveSource {
  * @throws BARCAST_E_USAGE for a `url` that is none
  */
 export function yahooSource(options: YahooOptions = {}): YahooSource {
-  const { url, name = 'yahoo', timeoutMs = 10_000 } = options;
+  const { url, name = 'yahoo', timeoutMs } = options;
   if (url !== undefined && !(URL.canParse(url) && /^https?:/.test(url))) {
     throw new BarcastError('BARCAST_E_USAGE', `'${url}' is not an address`, 'write it as http://127.0.0.1:8080');
   }
   const clock = new AnswerClock(options.clock);
-  const client = new ChartClient({ ...(url === undefined ? {} : { url }), clock, timeoutMs });
-  const requestsPerSecond = url === undefined ? YAHOO_REQUESTS_PER_SECOND : 0;
-  const gate = new Gate({ ...DEFAULT_PATIENCE, requestsPerSecond, ...options.patience });
-  const concurrency = options.concurrency ?? (url === undefined ? 4 : 8);
+  const client = (silenceMs: number) =>
+    new ChartClient({ ...(url === undefined ? {} : { url }), clock, silenceMs: timeoutMs ?? silenceMs });
+  const past = client(30_000);
+  const present = client(10_000);
+  const gate = new Gate({ ...DEFAULT_PATIENCE, ...(url === undefined ? YAHOO_PACE : {}), ...options.patience });
   const where = url ?? 'Yahoo Finance';
-  const sync = (signal?: AbortSignal) => client.syncClock(signal);
+  const sync = (signal?: AbortSignal) => past.syncClock(signal);
   const historyEnd = new Map<string, EpochMinute>();
-  const means = { where, client, gate, clock, concurrency, sync, historyEnd };
+  const means = { where, gate, clock, sync, historyEnd };
   const next = new Map<string, EpochMinute>();
   return {
     name,
     clock,
+    tellsCover: true,
+    pace: () =>
+      gate.closedBecause ?? `${gate.limiter.perSecond.toFixed(gate.limiter.perSecond < 10 ? 1 : 0)} requests/s`,
     sync,
-    history: (request) => history(means, request),
-    live: (symbols, signal) => live({ ...means, next, from: options.liveFrom }, symbols, signal),
+    history: (request) => history({ ...means, client: past, concurrency: options.concurrency ?? 512 }, request),
+    live: (symbols, signal) =>
+      live(
+        { ...means, client: present, concurrency: options.concurrency ?? 16, next, from: options.liveFrom },
+        symbols,
+        signal,
+      ),
   };
 }

@@ -17,11 +17,20 @@ for (const name of ['renameSync', 'fsyncSync'] as const) {
 }
 syncBuiltinESMExports();
 
-const { ingestFiles, ingestHistory } = await import('../../../src/sources/ingest.ts');
+const { ingestFiles } = await import('../../../src/sources/ingest.ts');
+const { ingestHistory } = await import('../../../src/sources/ingest-history.ts');
 const { PLAIN_SOURCE, FROM, SYMBOLS, TO } = await import('../plain-source.ts');
 if (kind === 'files') {
   await ingestFiles({ files, data, progress: silentProgress, askedAt: epochMs(Date.parse('2024-01-01')) });
 } else {
-  await ingestHistory({ source: PLAIN_SOURCE, symbols: SYMBOLS, from: FROM, to: TO, data, progress: silentProgress });
+  await ingestHistory({
+    source: PLAIN_SOURCE,
+    symbols: SYMBOLS,
+    from: FROM,
+    to: TO,
+    data,
+    progress: silentProgress,
+    commitEveryMs: 0,
+  });
 }
 console.log(`done after ${calls} calls`);

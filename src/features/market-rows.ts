@@ -1,0 +1,171 @@
+/**
+ * The market's columns of the feature matrix: the return that the market explains, and its turbulence. Batch and live
+ * fill them with the functions of this file, row after row of a run.
+ *
+ * A symbol of the training part has the loadings that were fitted there. Another one begins every run with loadings of
+ * 0 and learns them from its own run by recursive least squares (Plackett 1950), minute by minute, on sums of five
+ * minutes; the return explained in a minute uses loadings learned before it.
+ */
+import type { MarketBars } from '../bars/index.ts';
+import { type MarketModel, marketOf } from './market-model.ts';
+import { type MarketMinute, MarketTape } from './market-tape.ts';
+import type { FittedScaler, MarketColumns, Recipe, WindowSet } from './recipe.ts';
+
+/** What tells the parts of a symbol's return that the market and its peers explain; one for each run of a symbol. */
+export interface Explainer {
+  /** Takes the run's next minute, without leaving one out. @returns the log return that the factors explain in it */
+  next(market: MarketMinute, logReturn: number): number;
+  /** The log return that the peers add to it. */
+  peers(market: MarketMinute): number;
+  /** Whether minutes may be left out: nothing is learned from them. */
+  readonly fixed: boolean;
+}
+
+/** Prior precision of unknown loadings, in minutes of observations that say 0. */
+const PRIOR_MINUTES = 100;
+/** Minutes that an observation adds up. */
+const LEARNING_MINUTES = 5;
+
+export function explainerOf(market: MarketModel, symbol: string): Explainer {
+  const loadings = market.loadingsOf(symbol);
+  const peers = market.peersOf(symbol);
+  return loadings && peers ? new FixedLoadings(loadings, peers) : new LearnedLoadings(market.factors);
+}
+
+class FixedLoadings implements Explainer {
+  readonly fixed = true;
+  readonly #loadings: Float32Array;
+  readonly #peers: Float32Array;
+
+  constructor(loadings: Float32Array, peers: Float32Array) {
+    this.#loadings = loadings;
+    this.#peers = peers;
+  }
+
+  next({ factors }: MarketMinute): number {
+    let sum = 0;
+    for (let k = 0; k < this.#loadings.length; k++) sum += this.#loadings[k] * factors[k];
+    return sum;
+  }
+
+  peers({ residuals }: MarketMinute): number {
+    let sum = 0;
+    for (let p = 0; p < this.#peers.length; p += 2) sum += this.#peers[p + 1] * residuals[this.#peers[p]];
+    return sum;
+  }
+}
+
+class LearnedLoadings implements Explainer {
+  readonly fixed = false;
+  readonly #factors: number;
+  readonly #loadings: Float64Array;
+  /** `[K, K]` posterior covariance over the variance of an observation. */
+  readonly #covariance: Float64Array;
+  readonly #gain: Float64Array;
+  readonly #sums: Float64Array;
+  /** The last minutes, a ring: factor returns `[5, K]` and own returns `[5]`. */
+  readonly #recent: Float64Array;
+  readonly #returns = new Float64Array(LEARNING_MINUTES);
+  #minutes = 0;
+
+  constructor(factors: number) {
+    this.#factors = factors;
+    this.#loadings = new Float64Array(factors);
+    this.#covariance = new Float64Array(factors * factors);
+    for (let k = 0; k < factors; k++) this.#covariance[k * factors + k] = 1 / PRIOR_MINUTES;
+    this.#gain = new Float64Array(factors);
+    this.#sums = new Float64Array(factors);
+    this.#recent = new Float64Array(LEARNING_MINUTES * factors);
+  }
+
+  peers(): number {
+    return 0;
+  }
+
+  next({ factors }: MarketMinute, logReturn: number): number {
+    const K = this.#factors;
+    let explained = 0;
+    for (let k = 0; k < K; k++) explained += this.#loadings[k] * factors[k];
+    const slot = this.#minutes % LEARNING_MINUTES;
+    for (let k = 0; k < K; k++) this.#recent[slot * K + k] = factors[k];
+    this.#returns[slot] = logReturn;
+    if (++this.#minutes > LEARNING_MINUTES) this.#learn();
+    return explained;
+  }
+
+  #learn(): void {
+    const K = this.#factors;
+    const P = this.#covariance;
+    const gain = this.#gain;
+    const x = this.#sums.fill(0);
+    let error = 0;
+    for (let i = 0; i < LEARNING_MINUTES; i++) {
+      for (let k = 0; k < K; k++) x[k] += this.#recent[i * K + k];
+      error += this.#returns[i];
+    }
+    let power = LEARNING_MINUTES;
+    for (let k = 0; k < K; k++) {
+      let sum = 0;
+      for (let l = 0; l < K; l++) sum += P[k * K + l] * x[l];
+      gain[k] = sum;
+      power += sum * x[k];
+      error -= this.#loadings[k] * x[k];
+    }
+    for (let k = 0; k < K; k++) {
+      const step = gain[k] / power;
+      this.#loadings[k] += step * error;
+      for (let l = 0; l < K; l++) P[k * K + l] -= step * gain[l];
+    }
+  }
+}
+
+/** Fills the market columns of the row at `at`, the next one of the explainer's run. */
+export function fillMarketRow(
+  matrix: Float32Array,
+  at: number,
+  columns: MarketColumns,
+  explainer: Explainer,
+  market: MarketMinute,
+  logReturn: number,
+): void {
+  matrix[at + columns.explained] = explainer.next(market, logReturn);
+  matrix[at + columns.peers] = explainer.peers(market);
+  matrix[at + columns.turbulence] = Math.sqrt(market.turbulence);
+  matrix[at + columns.strain] = market.strain;
+}
+
+/**
+ * Fills the market's columns of all rows, in place; nothing to do for a recipe or a scaler without a market.
+ * @param bars those that the windows were built from: the market is made of the references among them
+ */
+export function fillMarket(windows: WindowSet, recipe: Recipe, scaler: FittedScaler, bars: MarketBars): void {
+  const filler = marketFiller(windows, recipe, scaler, bars);
+  filler?.(0, windows.runs!.firstRow.length);
+}
+
+/**
+ * The same for some of the runs at a time, in any order and by any number of threads.
+ * @returns what fills the rows of the runs from one to another; undefined when there is nothing to do
+ */
+export function marketFiller(
+  windows: WindowSet,
+  recipe: Recipe,
+  scaler: FittedScaler,
+  bars: MarketBars,
+): ((from: number, to: number) => void) | undefined {
+  const { market: columns, quiet, features, oneMinuteReturns } = recipe;
+  const model = columns && marketOf(scaler);
+  const { matrix, runs } = windows;
+  if (columns === undefined || model === undefined || runs === undefined) return undefined;
+  const tape = MarketTape.of(model, bars, quiet.longestRun);
+  const F = features.length;
+  const R = oneMinuteReturns.feature;
+  return (from, to) => {
+    for (let i = from; i < to; i++) {
+      const explainer = explainerOf(model, windows.symbols[runs.symbol[i]]);
+      const end = i + 1 < runs.firstRow.length ? runs.firstRow[i + 1] : matrix.length / F;
+      for (let row = runs.firstRow[i], minute = runs.firstMinute[i]; row < end; row++, minute++)
+        fillMarketRow(matrix, row * F, columns, explainer, tape.at(minute), matrix[row * F + R]);
+    }
+  };
+}

@@ -1,0 +1,218 @@
+/**
+ * Windows of a large market on several threads: the same functions as `buildWindows` and the recipe's own, block by
+ * block, with the same bits. What is small, or not over shared memory, is done in place.
+ */
+import type { MarketBars } from '../bars/index.ts';
+import { type Allocate, freshShared } from '../base/index.ts';
+import { doBlocks } from './blocks.ts';
+import { fillMarket } from './market-rows.ts';
+import type { FittedScaler, Recipe, WindowOptions, WindowSet } from './recipe.ts';
+import { RECIPE_NAMES, recipeOf } from './recipes.ts';
+import { rangeOfWindows } from './split.ts';
+import {
+  buildWindows,
+  FIRST_ROW,
+  mostWindows,
+  RUN_FIELDS,
+  type Runs,
+  type WindowArrays,
+  windowArrays,
+  windowSetOf,
+} from './windows.ts';
+
+/** Below this many bars or windows threads cost more than they save. */
+const LEAST_ITEMS = 100_000;
+const BLOCKS = 64;
+const WINDOWS_A_BLOCK = 32 * 1024;
+
+const share = freshShared;
+const isShared = (array: { readonly buffer: ArrayBufferLike }) => array.buffer instanceof SharedArrayBuffer;
+/** Worker threads know a recipe by its name. */
+const isNamed = (recipe: Recipe) => RECIPE_NAMES.includes(recipe.name) && recipeOf(recipe.name) === recipe;
+
+export interface ThreadOptions {
+  /** Leaves the calling thread free for other work meanwhile. */
+  readonly apart?: boolean;
+  /** Memory for what is made; fresh shared memory by default. */
+  readonly allocate?: Allocate;
+}
+
+/** `buildWindows` on all cores when the bars are many and over shared memory, as the store reads them. */
+export async function buildWindowsOnThreads(
+  bars: MarketBars,
+  recipe: Recipe,
+  options: WindowOptions,
+  { apart = false, allocate = freshShared }: ThreadOptions = {},
+): Promise<WindowSet> {
+  if (bars.minute.length < LEAST_ITEMS || !isShared(bars.minute) || !isNamed(recipe))
+    return buildWindows(bars, recipe, options);
+  const shared = { ...bars, symbols: [], offsets: copyShared(bars.offsets) };
+  const found = await findRunsOnThreads(shared, recipe, options, apart);
+  const { runs, firstWindow } = cutRuns(bars, recipe, options, found);
+  const arrays = windowArrays(found, recipe, allocate);
+  const counts = new Int32Array(share(4 * firstWindow.length));
+  const runFields = found.fields;
+  const task = {
+    kind: 'fill',
+    recipe: recipe.name,
+    bars: shared,
+    options,
+    runFields,
+    runs,
+    firstWindow,
+    arrays,
+    counts,
+  } as const;
+  await doBlocks(task, counts.length, apart);
+  return windowSetOf(bars, recipe, found, arrays, closeUp(arrays, firstWindow, counts));
+}
+
+function copyShared(array: Int32Array): Int32Array {
+  const copy = new Int32Array(share(array.byteLength));
+  copy.set(array);
+  return copy;
+}
+
+/** `findRuns` on groups of symbols. */
+async function findRunsOnThreads(
+  bars: MarketBars,
+  recipe: Recipe,
+  options: WindowOptions,
+  apart: boolean,
+): Promise<Runs> {
+  const symbols = cutSymbols(bars.offsets);
+  const blocks = symbols.length - 1;
+  // A run has a bar at least after every longest run of quiet minutes.
+  const fewestBars = Math.max(1, Math.floor(recipe.windowLength / (recipe.quiet.longestRun + 1)));
+  const at = new Int32Array(share(4 * (blocks + 1)));
+  for (let block = 0; block < blocks; block++) {
+    const barsOfIt = bars.offsets[symbols[block + 1]] - bars.offsets[symbols[block]];
+    at[block + 1] = at[block] + RUN_FIELDS * Math.ceil(barsOfIt / fewestBars);
+  }
+  const room = new Int32Array(share(4 * at[blocks]));
+  const sizes = new Int32Array(share(4 * 3 * blocks));
+  const task = { kind: 'find', recipe: recipe.name, bars, options, symbols, fields: room, at, sizes } as const;
+  await doBlocks(task, blocks, apart);
+  const count = sizes.filter((_, i) => i % 3 === 0).reduce((sum, n) => sum + n, 0);
+  const fields = new Int32Array(share(4 * RUN_FIELDS * count));
+  let run = 0;
+  let rows = 0;
+  let windowsAtMost = 0;
+  for (let block = 0; block < blocks; block++) {
+    const [ofBlock, rowsOfBlock, windowsOfBlock] = sizes.subarray(3 * block);
+    for (let i = 0; i < ofBlock; i++, run++) {
+      const from = at[block] + i * RUN_FIELDS;
+      fields.set(room.subarray(from, from + RUN_FIELDS), run * RUN_FIELDS);
+      fields[run * RUN_FIELDS + FIRST_ROW] += rows;
+    }
+    rows += rowsOfBlock;
+    windowsAtMost += windowsOfBlock;
+  }
+  return { fields, count, rows, windowsAtMost };
+}
+
+/** Symbols in blocks of about equal bars: the first symbol of each, and the end. */
+function cutSymbols(offsets: Int32Array): Int32Array {
+  const end = offsets.length - 1;
+  const firsts: number[] = [];
+  for (let s = 0, block = -1; s < end; s++) {
+    const due = Math.floor((offsets[s] / offsets[end]) * BLOCKS);
+    if (due > block) firsts.push(s);
+    block = Math.max(block, due);
+  }
+  return copyShared(Int32Array.of(...firsts, end));
+}
+
+/** Runs in blocks of about equal length, and the number of the first window that each block may have. */
+function cutRuns(bars: MarketBars, recipe: Recipe, options: WindowOptions, { fields, count, rows }: Runs) {
+  const firsts: number[] = [];
+  const windows: number[] = [];
+  let block = -1;
+  let window = 0;
+  for (let run = 0; run < count; run++) {
+    const [, first, last, firstRow] = fields.subarray(run * RUN_FIELDS, (run + 1) * RUN_FIELDS);
+    const due = Math.floor((firstRow / rows) * BLOCKS);
+    if (due > block) {
+      firsts.push(run);
+      windows.push(window);
+      block = due;
+    }
+    window += mostWindows(bars, recipe, options, first, last);
+  }
+  const runs = Int32Array.of(...firsts, count);
+  return { runs, firstWindow: Int32Array.from(windows) };
+}
+
+/** Closes the gaps that blocks with fewer windows than possible have left. @returns the windows in all */
+function closeUp({ matrix: _, ...arrays }: WindowArrays, firstWindow: Int32Array, counts: Int32Array): number {
+  let end = 0;
+  for (let block = 0; block < counts.length; block++) {
+    const first = firstWindow[block];
+    if (first > end) for (const array of Object.values(arrays)) array.copyWithin(end, first, first + counts[block]);
+    end += counts[block];
+  }
+  return end;
+}
+
+/** `fillMarket` on all cores when the rows are many and over shared memory. */
+export async function fillMarketOnThreads(
+  windows: WindowSet,
+  recipe: Recipe,
+  scaler: FittedScaler,
+  bars: MarketBars,
+  { apart = false }: ThreadOptions = {},
+): Promise<void> {
+  const runs = windows.runs?.firstRow.length ?? 0;
+  if (recipe.market === undefined || runs === 0) return;
+  const shared = isShared(windows.matrix) && isShared(bars.minute) && isNamed(recipe);
+  if (!shared || windows.starts.length < LEAST_ITEMS) return fillMarket(windows, recipe, scaler, bars);
+  const runsABlock = Math.ceil(runs / BLOCKS);
+  const task = { kind: 'market', recipe: recipe.name, windows, scaler, bars, runsABlock } as const;
+  await doBlocks(task, Math.ceil(runs / runsABlock), apart);
+}
+
+/** A scaled window set and its targets. */
+export interface ScaledWindows {
+  readonly windows: WindowSet;
+  /** `[N]` in the network's output units. */
+  readonly targets: Float32Array;
+}
+
+/** The recipe's `scale` and `targets`, on all cores when the windows are many and over shared memory. */
+export async function scaleOnThreads(
+  windows: WindowSet,
+  recipe: Recipe,
+  scaler: FittedScaler,
+  { apart = false, allocate = freshShared }: ThreadOptions = {},
+): Promise<ScaledWindows> {
+  const N = windows.starts.length;
+  if (N < LEAST_ITEMS || !isShared(windows.starts) || !isNamed(recipe)) {
+    const scaled = recipe.scale(windows, scaler);
+    return { windows: scaled, targets: recipe.targets(scaled, scaler) };
+  }
+  const sample = recipe.scale(rangeOfWindows(windows, 0, 1), scaler);
+  const stride = sample.scaleStride;
+  const targets = new Float32Array(allocate(4 * N), 0, N);
+  const shift = new Float32Array(allocate(4 * N * stride), 0, N * stride);
+  const gain = new Float32Array(allocate(4 * N * stride), 0, N * stride);
+  const task = {
+    kind: 'scale',
+    recipe: recipe.name,
+    windows: { ...windows, symbols: [] },
+    scaler,
+    windowsABlock: WINDOWS_A_BLOCK,
+    shift,
+    gain,
+    targets,
+  } as const;
+  await doBlocks(task, Math.ceil(N / WINDOWS_A_BLOCK), apart);
+  return {
+    windows: stride === 0 ? { ...sample, ...unscaledPart(windows) } : { ...windows, shift, gain, scaleStride: stride },
+    targets,
+  };
+}
+
+/** All but the scales. */
+function unscaledPart({ shift: _shift, gain: _gain, scaleStride: _stride, ...rest }: WindowSet) {
+  return rest;
+}

@@ -1,0 +1,116 @@
+/** What threads do block by block (see `blocks.ts`): finding runs, filling windows from them, scaling those. */
+import type { MarketBars } from '../bars/index.ts';
+import { marketFiller } from './market-rows.ts';
+import type { FittedScaler, RecipeName, WindowOptions, WindowSet } from './recipe.ts';
+import { recipeOf } from './recipes.ts';
+import { rangeOfWindows } from './split.ts';
+import { fillRuns, findRuns, RUN_FIELDS, type WindowArrays } from './windows.ts';
+
+/** Runs of symbols. Every array is over shared memory. */
+export interface FindTask {
+  readonly kind: 'find';
+  readonly recipe: RecipeName;
+  readonly bars: MarketBars;
+  readonly options: WindowOptions;
+  /** `[blocks + 1]` first symbol of each block. */
+  readonly symbols: Int32Array;
+  /** Receives the runs of a block, its rows counted from 0, from place `at[block]` on. */
+  readonly fields: Int32Array;
+  readonly at: Int32Array;
+  /** `[blocks, 3]` receives its runs, its rows and the windows it has at most. */
+  readonly sizes: Int32Array;
+}
+
+/** Rows and windows of runs. Every array is over shared memory. */
+export interface FillTask {
+  readonly kind: 'fill';
+  readonly recipe: RecipeName;
+  readonly bars: MarketBars;
+  readonly options: WindowOptions;
+  readonly runFields: Int32Array;
+  /** `[blocks + 1]` first run of each block. */
+  readonly runs: Int32Array;
+  /** `[blocks]` number of its first window. */
+  readonly firstWindow: Int32Array;
+  readonly arrays: WindowArrays;
+  /** `[blocks]` receives how many windows it has. */
+  readonly counts: Int32Array;
+}
+
+/** Scales and targets of windows. Every array is over shared memory. */
+export interface ScaleTask {
+  readonly kind: 'scale';
+  readonly recipe: RecipeName;
+  readonly windows: WindowSet;
+  readonly scaler: FittedScaler;
+  readonly windowsABlock: number;
+  /** `[N, scaleStride]`; both are empty where all windows share one scale. */
+  readonly shift: Float32Array;
+  readonly gain: Float32Array;
+  /** `[N]` */
+  readonly targets: Float32Array;
+}
+
+/** The market's columns of runs. Every array is over shared memory. */
+export interface MarketTask {
+  readonly kind: 'market';
+  readonly recipe: RecipeName;
+  readonly windows: WindowSet;
+  readonly scaler: FittedScaler;
+  readonly bars: MarketBars;
+  readonly runsABlock: number;
+}
+
+export type Task = FindTask | FillTask | MarketTask | ScaleTask;
+
+export const workOf = (task: Task): ((block: number) => void) =>
+  task.kind === 'find'
+    ? findWork(task)
+    : task.kind === 'fill'
+      ? fillWork(task)
+      : task.kind === 'market'
+        ? marketWork(task)
+        : scaleWork(task);
+
+function findWork({ recipe: name, bars, options, symbols, fields, at, sizes }: FindTask): (block: number) => void {
+  const recipe = recipeOf(name);
+  return (block) => {
+    const runs = findRuns(bars, recipe, options, symbols[block], symbols[block + 1]);
+    fields.set(runs.fields.subarray(0, runs.count * RUN_FIELDS), at[block]);
+    sizes.set([runs.count, runs.rows, runs.windowsAtMost], block * 3);
+  };
+}
+
+function fillWork(task: FillTask): (block: number) => void {
+  const { bars, options, runFields, runs, firstWindow, arrays, counts } = task;
+  const recipe = recipeOf(task.recipe);
+  return (block) => {
+    const first = firstWindow[block];
+    counts[block] = fillRuns(bars, recipe, options, runFields, runs[block], runs[block + 1], arrays, first) - first;
+  };
+}
+
+function marketWork({ recipe: name, windows, scaler, bars, runsABlock }: MarketTask): (block: number) => void {
+  const fill = marketFiller(windows, recipeOf(name), scaler, bars);
+  const runs = windows.runs!.firstRow.length;
+  return (block) => fill?.(block * runsABlock, Math.min(runs, (block + 1) * runsABlock));
+}
+
+/** A recipe's own functions work on this many windows at a time: what they allocate stays in the cache. */
+const WINDOWS_AT_ONCE = 1024;
+
+function scaleWork(task: ScaleTask): (block: number) => void {
+  const { windows, scaler, windowsABlock, shift, gain, targets } = task;
+  const recipe = recipeOf(task.recipe);
+  const N = windows.starts.length;
+  return (block) => {
+    const end = Math.min(N, (block + 1) * windowsABlock);
+    for (let from = block * windowsABlock; from < end; from += WINDOWS_AT_ONCE) {
+      const scaled = recipe.scale(rangeOfWindows(windows, from, Math.min(end, from + WINDOWS_AT_ONCE)), scaler);
+      targets.set(recipe.targets(scaled, scaler), from);
+      if (shift.length === 0) continue;
+      shift.set(scaled.shift, from * scaled.scaleStride);
+      gain.set(scaled.gain, from * scaled.scaleStride);
+    }
+  };
+}

@@ -1,0 +1,84 @@
+/** How raw outputs become forecasts with an interval; fitted on the validation part alone. */
+import { sessionAt } from '../bars/index.ts';
+import type { EpochMinute } from '../base/index.ts';
+import type { DecodedOutputs, WindowSet } from '../features/index.ts';
+
+export interface Calibration {
+  /** The amplitude of each of the forecast's parts: the least-squares multiple on the validation part, shrunk. */
+  readonly gains: readonly number[];
+  /** Nominal coverage of the interval. */
+  readonly level: number;
+  /**
+   * By hour of the session, from the first: multiples of the network's own distances from the forecast to the
+   * interval's ends (conformal quantiles of the validation part).
+   */
+  readonly below: readonly number[];
+  readonly above: readonly number[];
+  /** Both are multiplied by {@link strainFactor}: what adapts them to calm and storm as bars come in. */
+  readonly strain: StrainResponse;
+}
+
+/** Log width per unit of strain beyond the usual one. */
+export interface StrainResponse {
+  readonly usual: number;
+  readonly slope: number;
+}
+
+/** Strain counts up to this far from the usual one. */
+const STRAIN_LIMIT = 0.3;
+
+export const strainFactor = (strain: number, { usual, slope }: StrainResponse): number =>
+  slope === 0 ? 1 : Math.exp(slope * Math.max(-STRAIN_LIMIT, Math.min(STRAIN_LIMIT, strain - usual)));
+
+/** Hours that a session of 390 minutes has begun. */
+export const HOURS = 7;
+
+/** Nothing fitted: every part as it is, the network's own interval. */
+export const plainCalibration = (parts = 2): Calibration => ({
+  gains: new Array(parts).fill(1),
+  level: 0.8,
+  below: new Array(HOURS).fill(1),
+  above: new Array(HOURS).fill(1),
+  strain: { usual: 0, slope: 0 },
+});
+
+/** Forecasts of N windows: log returns to the horizon. */
+export interface Predictions {
+  readonly predictedReturn: Float64Array;
+  /** Ends of the interval at the model's level. */
+  readonly low: Float64Array;
+  readonly high: Float64Array;
+}
+
+/** Hour of the session, from 0, in which a forecast is made. */
+export function hourOfSession(asOf: number): number {
+  const minute = (asOf - 1) as EpochMinute;
+  const open = sessionAt(minute)?.open ?? minute;
+  return Math.min(HOURS - 1, Math.floor((asOf - open) / 60));
+}
+
+/** `[N]` the forecast: its parts, each with its amplitude. */
+export function calibratedReturn({ parts }: Pick<DecodedOutputs, 'parts'>, gains: readonly number[]): Float64Array {
+  const out = new Float64Array(parts[0].length);
+  parts.forEach((part, p) => {
+    for (let i = 0; i < out.length; i++) out[i] += gains[p] * part[i];
+  });
+  return out;
+}
+
+export function applyCalibration(
+  decoded: DecodedOutputs,
+  windows: Pick<WindowSet, 'asOf'>,
+  { gains, below, above, strain }: Calibration,
+): Predictions {
+  const predictedReturn = calibratedReturn(decoded, gains);
+  const low = new Float64Array(predictedReturn.length);
+  const high = new Float64Array(predictedReturn.length);
+  for (let i = 0; i < predictedReturn.length; i++) {
+    const hour = hourOfSession(windows.asOf[i]);
+    const factor = strainFactor(decoded.strain[i], strain);
+    low[i] = predictedReturn[i] - factor * below[hour] * decoded.below[i];
+    high[i] = predictedReturn[i] + factor * above[hour] * decoded.above[i];
+  }
+  return { predictedReturn, low, high };
+}

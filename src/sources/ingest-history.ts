@@ -1,0 +1,287 @@
+/**
+ * Bringing past bars into a store from a source: what the store lacks, and nothing else.
+ *
+ * The source is asked once, for all of it, and keeps its own pace. Its answers are committed every few seconds together
+ * with the notes of which sessions they answer, while further ones arrive; so a kill costs those seconds, and the next
+ * call asks for what has no note.
+ */
+import { BarcastError, type DayString, type EpochMinute, type EpochMs, type Progress } from '../base/index.ts';
+import { type BarStore, type IngestCounts, type IngestTransaction, openStore } from '../store/index.ts';
+import { type IngestAnswer, secondsSince } from './ingest.ts';
+import { ownPart, type Share } from './share.ts';
+import type { HistoryReport, HistoryRows, HistorySource, Span } from './source.ts';
+import { Wanted } from './wanted.ts';
+
+/** Sessions of symbols that were asked for and not answered, by the reason. */
+export interface StillMissing {
+  readonly reason: string;
+  readonly symbols: readonly string[];
+  /** (symbol, session) pairs. */
+  readonly days: number;
+}
+
+export interface HistoryAnswer extends IngestAnswer {
+  /** (symbol, session) pairs that were asked for, and those the store held in full. */
+  readonly daysAsked: number;
+  readonly daysHeld: number;
+  readonly unknown: readonly string[];
+  /** What the source says of the whole request, as that part of it lies beyond what it keeps. */
+  readonly notes: readonly string[];
+  readonly failed: readonly { readonly symbol: string; readonly reason: string }[];
+  readonly stillMissing: readonly StillMissing[];
+}
+
+export interface HistoryOptions {
+  readonly source: HistorySource;
+  readonly symbols: readonly string[];
+  /** First minute wanted. */
+  readonly from: EpochMinute;
+  /** First minute not wanted. */
+  readonly to: EpochMinute;
+  readonly data: string;
+  readonly progress: Progress;
+  readonly signal?: AbortSignal;
+  /** Which part of the symbols is asked for here, when several processes share the ingest. */
+  readonly share?: Share;
+  /** Ask for these minutes alone, by symbol, and whether the store was given them before or not. */
+  readonly again?: ReadonlyMap<string, readonly Span[]>;
+  /** How long answers are gathered for one commit; default 4 s. */
+  readonly commitEveryMs?: number;
+}
+
+/** Rows that are gathered at most for one commit. */
+const ROWS_A_COMMIT = 2_000_000;
+/** How often it is told how far things are. */
+const TELL_MS = 500;
+
+const NO_COUNTS: IngestCounts = {
+  symbols: 0,
+  rowsRead: 0,
+  rowsStored: 0,
+  alreadyStored: 0,
+  revisions: 0,
+  duplicates: 0,
+  conflicts: 0,
+  nullBars: 0,
+  zeroVolumeBars: 0,
+  partialBars: 0,
+  misalignedBars: 0,
+  closingPrints: 0,
+  outOfSessionBars: 0,
+  invalidPriceBars: 0,
+};
+
+/**
+ * Asks a source for what the store lacks of the sessions between two minutes. Sessions that had not ended are stored as
+ * far as they are and asked for again by a later call. Unknown and failed symbols are in the answer, unless nothing else
+ * is.
+ * @throws BARCAST_E_SYMBOL when the source knows none of the symbols, BARCAST_E_NETWORK when none could be fetched,
+ *   BARCAST_E_INTERRUPTED on abort, and what the source throws; what came before is kept
+ */
+export async function ingestHistory(options: HistoryOptions): Promise<HistoryAnswer> {
+  const { share, again } = options;
+  const symbols = ownPart([...new Set(options.symbols)], share, (symbol) => symbol);
+  const store = await openStore(options.data, { shared: share !== undefined });
+  try {
+    const wanted =
+      again === undefined
+        ? Wanted.lacking(symbols, options, await store.answeredDays(options.source.name))
+        : Wanted.again(new Map(symbols.map((symbol) => [symbol, again.get(symbol) ?? []])));
+    return await new HistoryIngest(store, wanted, options).run();
+  } finally {
+    options.progress.finish();
+    store.close();
+  }
+}
+
+class HistoryIngest {
+  readonly #store: BarStore;
+  readonly #wanted: Wanted;
+  readonly #options: HistoryOptions;
+  readonly #started = performance.now();
+  readonly #startedAt: EpochMs;
+  readonly #seen = new Set<string>();
+  /** Sessions that the gathered rows answer. */
+  #marks: (readonly [symbol: string, days: readonly DayString[]])[] = [];
+  #counts: IngestCounts = NO_COUNTS;
+  #transaction: IngestTransaction | undefined;
+  #gatheredRows = 0;
+  #gatheredSince = 0;
+  #latest = '';
+  /** Sessions that are stored: those that have come and were committed. */
+  #stored = 0;
+
+  constructor(store: BarStore, wanted: Wanted, options: HistoryOptions) {
+    this.#store = store;
+    this.#wanted = wanted;
+    this.#options = options;
+    this.#startedAt = options.source.clock.now();
+  }
+
+  async run(): Promise<HistoryAnswer> {
+    const { source } = this.#options;
+    const { symbols } = this.#wanted;
+    let report: HistoryReport = { unknown: [], failed: [] };
+    const tell = setInterval(() => this.#tell(), TELL_MS);
+    try {
+      if (symbols.length > 0) report = await this.#ask(symbols);
+    } catch (error) {
+      throw this.#told(error);
+    } finally {
+      clearInterval(tell);
+      this.#tell();
+    }
+    this.#refuseTotalFailure(report);
+    const { share } = this.#options;
+    return {
+      source: source.name,
+      ...this.#counts,
+      symbols: this.#seen.size,
+      seconds: secondsSince(this.#started),
+      daysAsked: this.#wanted.asked,
+      daysHeld: this.#wanted.held,
+      unknown: report.unknown,
+      notes: report.notes ?? [],
+      failed: report.failed,
+      stillMissing: this.#stillMissing(report),
+      ...(share === undefined ? {} : { share }),
+    };
+  }
+
+  async #ask(symbols: readonly string[]): Promise<HistoryReport> {
+    const { source, from, to, signal } = this.#options;
+    const { spans } = this.#wanted;
+    const rows = source.history({ symbols, from, to, spans, ...(signal === undefined ? {} : { signal }) });
+    try {
+      for (;;) {
+        const next = await rows.next();
+        signal?.throwIfAborted();
+        if (next.done) {
+          this.#markRest(symbols, next.value);
+          await this.#commit();
+          return next.value;
+        }
+        await this.#take(next.value);
+      }
+    } catch (error) {
+      await rows.return(undefined as never).catch(() => undefined);
+      // Whole answers are worth keeping.
+      await this.#commit();
+      if (!signal?.aborted) throw error;
+      throw new BarcastError('BARCAST_E_INTERRUPTED', 'the ingest was stopped', 'run the same command again to go on', {
+        cause: error,
+      });
+    }
+  }
+
+  async #take(rows: HistoryRows): Promise<void> {
+    this.#transaction ??= await this.#begin();
+    await this.#transaction.addBars(rows);
+    const { symbol, covers, askedAt } = rows;
+    this.#latest = symbol;
+    this.#seen.add(symbol);
+    this.#gatheredRows += rows.timeMs.length;
+    if (covers !== undefined) this.#marks.push([symbol, this.#wanted.cover(symbol, covers, askedAt)]);
+    const due = performance.now() - this.#gatheredSince >= (this.#options.commitEveryMs ?? 4000);
+    if (due || this.#gatheredRows >= ROWS_A_COMMIT) await this.#commit();
+  }
+
+  #begin(): Promise<IngestTransaction> {
+    this.#gatheredSince = performance.now();
+    this.#gatheredRows = 0;
+    return this.#store.begin();
+  }
+
+  /** A source that does not tell what its rows cover has answered for every symbol that it does not name. */
+  #markRest(symbols: readonly string[], { unknown, failed }: HistoryReport): void {
+    const { source, from, to } = this.#options;
+    if (source.tellsCover) return;
+    const unanswered = new Set([...unknown, ...failed.map(({ symbol }) => symbol)]);
+    for (const symbol of symbols) {
+      if (unanswered.has(symbol)) continue;
+      this.#marks.push([symbol, this.#wanted.cover(symbol, { from, to }, this.#startedAt)]);
+    }
+  }
+
+  async #commit(): Promise<void> {
+    if (this.#transaction === undefined && this.#marks.length === 0) return;
+    const transaction = this.#transaction ?? (await this.#begin());
+    this.#transaction = undefined;
+    for (const [symbol, days] of this.#marks) transaction.markAnswered(this.#options.source.name, [symbol], days);
+    this.#marks = [];
+    const { come } = this.#wanted;
+    const counts = await transaction.commit();
+    this.#stored = come;
+    const names = Object.keys(NO_COUNTS) as (keyof IngestCounts)[];
+    this.#counts = Object.fromEntries(
+      names.map((name) => [name, this.#counts[name] + counts[name]]),
+    ) as unknown as IngestCounts;
+  }
+
+  /** How far it is: symbols that have come whole, the last one, the pace and the time that is left. */
+  #tell(): void {
+    const { source, progress } = this.#options;
+    const { asked, come, symbols, symbolsCome } = this.#wanted;
+    if (asked === 0) return;
+    const seconds = (performance.now() - this.#started) / 1000;
+    const left = come > 0 && come < asked ? [`${durationOf((seconds * (asked - come)) / come)} left`] : [];
+    const latest = this.#latest === '' ? [] : [`last ${this.#latest}`];
+    const note = [...latest, ...(come < asked ? [source.pace?.() ?? ''] : []), ...left].filter((part) => part !== '');
+    progress.update(`asking ${source.name}`, symbolsCome, symbols.length, `symbols, ${note.join(', ')}`);
+  }
+
+  #stillMissing(report: HistoryReport): StillMissing[] {
+    const { name } = this.#options.source;
+    const failed = new Map(report.failed.map(({ symbol, reason }) => [symbol, reason]));
+    const unknown = new Set(report.unknown);
+    const byReason = new Map<string, { symbols: string[]; days: number }>();
+    for (const [symbol, sessions] of this.#wanted.missing()) {
+      for (const { close } of sessions) {
+        let reason = failed.get(symbol) ?? 'not answered';
+        if (unknown.has(symbol)) reason = `not known to ${name}`;
+        else if (report.keptFrom !== undefined && close <= report.keptFrom) reason = `older than ${name} keeps`;
+        const group = byReason.get(reason) ?? { symbols: [], days: 0 };
+        byReason.set(reason, group);
+        group.days++;
+        if (group.symbols.at(-1) !== symbol) group.symbols.push(symbol);
+      }
+    }
+    return [...byReason].map(([reason, group]) => ({ reason, ...group }));
+  }
+
+  /** An error that also says what it left undone. */
+  #told(error: unknown): unknown {
+    const { asked } = this.#wanted;
+    if (!(error instanceof BarcastError) || this.#stored === 0) return error;
+    const missing = `${count(asked - this.#stored)} of ${count(asked)} symbol days are still missing`;
+    return new BarcastError(error.code, `${error.message}; ${missing}`, error.remedy, { cause: error });
+  }
+
+  #refuseTotalFailure({ unknown, failed }: HistoryReport): void {
+    const { name } = this.#options.source;
+    const unanswered = unknown.length + failed.length;
+    if (this.#counts.rowsRead > 0 || this.#wanted.held > 0) return;
+    if (unanswered === 0 || unanswered < this.#wanted.symbols.length) return;
+    const [failure] = failed;
+    if (failure !== undefined) {
+      throw new BarcastError(
+        'BARCAST_E_NETWORK',
+        `${name} answered for none of ${unanswered} symbols (${failure.symbol}: ${failure.reason})`,
+        'try again later',
+      );
+    }
+    const shown = unknown.slice(0, 5).join(', ');
+    throw new BarcastError('BARCAST_E_SYMBOL', `${name} knows none of the symbols (${shown})`, 'check their spelling');
+  }
+}
+
+const count = (value: number) => value.toLocaleString('en-US');
+
+/** `45 s`, `3 min 20 s`, `2 h 05 min`. */
+export function durationOf(seconds: number): string {
+  const whole = Math.max(1, Math.round(seconds));
+  if (whole < 60) return `${whole} s`;
+  const minutes = Math.floor(whole / 60);
+  if (minutes < 60) return `${minutes} min ${whole % 60} s`;
+  return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, '0')} min`;
+}

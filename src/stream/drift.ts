@@ -1,0 +1,275 @@
+/**
+ * Whether a model still does what it did: three monitors over its scored forecasts.
+ *
+ * | monitor | watches | test | alarm |
+ * | --- | --- | --- | --- |
+ * | `skill` | scaled skill against persistence | self-starting CUSUM, downwards | sum above 5 |
+ * | `coverage` | share of closes inside the interval, beside its level | CUSUM around the level, both ways | sum above 5 |
+ * | `inputs` | last one-minute return over the interval's width | population stability index | above 0.25 |
+ *
+ * Forecasts are gathered by whole quarters of an hour until a sample holds 300 of them: overlapping horizons and the
+ * market's common moves make single minutes anything but independent. A quarter is closed ten minutes after its last
+ * horizon in market time, so that its forecasts are scored and every server closes it at the same bar; what is scored later counts
+ * for the scores, not for the monitors. An alarm ends when its sum has fallen to half the bound (the index: when it is
+ * back below it); while it lasts, its samples do not become the usual.
+ */
+import { epochMinute, isoOfMinute } from '../base/index.ts';
+import { addSample, CUSUM_BOUND, CUSUM_LEARNS, type Cusum, emptyCusum, isCusum, populationStability } from './cusum.ts';
+import { addExact, addSum, type ExactSum, exactZero, isExactSum } from './exact-sum.ts';
+import { type Outcome, skillOf } from './tally.ts';
+
+export type MonitorName = 'skill' | 'coverage' | 'inputs';
+
+export interface Monitor {
+  readonly name: MonitorName;
+  readonly test: 'CUSUM' | 'PSI';
+  readonly state: 'learning' | 'in bounds' | 'alarm';
+  /** The newest sample: a skill, a share, an index. null before the first. */
+  readonly value: number | null;
+  /** What is usual: the mean of the samples before, or the interval's level. null while it is learnt. */
+  readonly usual: number | null;
+  readonly statistic: number;
+  readonly bound: number;
+  /** End of the sample that raised the alarm, ISO 8601 UTC. */
+  readonly since: string | null;
+}
+
+export interface DriftReport {
+  readonly alarm: boolean;
+  /** Samples taken so far. */
+  readonly samples: number;
+  readonly monitors: readonly Monitor[];
+}
+
+export const BLOCK_MINUTES = 15;
+export const LEAST_SAMPLE = 300;
+const CLOSED_AFTER_MINUTES = 10;
+const STABILITY_BOUND = 0.25;
+/** Values that the reference of the index holds before it judges. */
+const STABILITY_LEARNS = 2000;
+/** Differences in skill and coverage below about a fiftieth are of no consequence. */
+const LEAST_DEVIATION = 0.02;
+/** Ends of the bins of the input, in interval widths; a price that stands still has a bin of its own. */
+const BIN_ENDS = [-0.8, -0.4, -0.2, -0.1, -0.04, -1e-9, 1e-9, 0.04, 0.1, 0.2, 0.4, 0.8];
+const BINS = BIN_ENDS.length + 1;
+
+interface Gathered {
+  forecasts: number;
+  covered: number;
+  readonly error: ExactSum;
+  readonly persistence: ExactSum;
+  readonly inputs: number[];
+}
+
+interface MonitorState {
+  value: number | null;
+  /** EpochMinute of the end of the sample that raised the alarm. */
+  since: number | null;
+}
+
+interface DriftState {
+  /** Quarters that are still open, by their number since the epoch. */
+  open: Record<string, Gathered>;
+  /** Quarters up to this one are closed. */
+  closed: number;
+  sample: Gathered;
+  samples: number;
+  skill: Cusum & MonitorState;
+  coverage: Cusum & MonitorState;
+  inputs: MonitorState & { reference: number[]; index: number };
+}
+
+const emptyGathered = (): Gathered => ({
+  forecasts: 0,
+  covered: 0,
+  error: exactZero(),
+  persistence: exactZero(),
+  inputs: new Array(BINS).fill(0),
+});
+
+const emptyState = (): DriftState => ({
+  open: {},
+  closed: 0,
+  sample: emptyGathered(),
+  samples: 0,
+  skill: { ...emptyCusum(), value: null, since: null },
+  coverage: { ...emptyCusum(), value: null, since: null },
+  inputs: { value: null, since: null, reference: new Array(BINS).fill(0), index: 0 },
+});
+
+const binOf = (value: number): number => {
+  let bin = 0;
+  while (bin < BIN_ENDS.length && value > BIN_ENDS[bin]) bin++;
+  return bin;
+};
+const sumOf = (counts: readonly number[]) => counts.reduce((sum, it) => sum + it, 0);
+
+export class DriftMonitor {
+  readonly #level: number;
+  readonly #horizonMinutes: number;
+  #state = emptyState();
+
+  /** @param model its interval's level and its horizon */
+  constructor(model: { readonly level: number; readonly horizonMinutes: number }) {
+    this.#level = model.level;
+    this.#horizonMinutes = model.horizonMinutes;
+  }
+
+  /**
+   * @param asOf EpochMinute of the forecast
+   * @param lastReturn log return of the minute before it, where it is known
+   */
+  add(asOf: number, outcome: Outcome, lastReturn: number | undefined): void {
+    const { width, realisedReturn, predictedReturn, covered } = outcome;
+    const block = Math.floor((asOf - 1) / BLOCK_MINUTES);
+    if (block <= this.#state.closed || !(width > 0)) return;
+    const gathered = (this.#state.open[block] ??= emptyGathered());
+    gathered.forecasts++;
+    if (covered) gathered.covered++;
+    addExact(gathered.error, ((realisedReturn - predictedReturn) / width) ** 2);
+    addExact(gathered.persistence, (realisedReturn / width) ** 2);
+    if (lastReturn !== undefined) gathered.inputs[binOf(lastReturn / width)]++;
+  }
+
+  /** Closes the quarters that are over at a minute that bars and forecasts have both reached. @returns whether an alarm began or ended */
+  advance(minute: number): boolean {
+    const state = this.#state;
+    const wait = this.#horizonMinutes + CLOSED_AFTER_MINUTES;
+    const due = Object.keys(state.open)
+      .map(Number)
+      .filter((block) => (block + 1) * BLOCK_MINUTES + wait <= minute)
+      .sort((a, b) => a - b);
+    let changed = false;
+    for (const block of due) {
+      const gathered = state.open[block];
+      delete state.open[block];
+      state.closed = block;
+      addGathered(state.sample, gathered);
+      if (state.sample.forecasts < LEAST_SAMPLE) continue;
+      changed = this.#judge(state.sample, (block + 1) * BLOCK_MINUTES) || changed;
+      state.sample = emptyGathered();
+    }
+    return changed;
+  }
+
+  report(): DriftReport {
+    const { skill, coverage, inputs, samples } = this.#state;
+    const learnt = (cusum: Cusum) => cusum.count >= CUSUM_LEARNS;
+    const monitor = (
+      name: MonitorName,
+      test: Monitor['test'],
+      { value, since }: MonitorState,
+      rest: { usual: number | null; statistic: number; bound: number; learnt: boolean },
+    ): Monitor => ({
+      name,
+      test,
+      state: since !== null ? 'alarm' : rest.learnt ? 'in bounds' : 'learning',
+      value,
+      usual: rest.usual,
+      statistic: rest.statistic,
+      bound: rest.bound,
+      since: since === null ? null : isoOfMinute(epochMinute(since)),
+    });
+    const monitors = [
+      monitor('skill', 'CUSUM', skill, {
+        usual: learnt(skill) ? skill.mean : null,
+        statistic: skill.below,
+        bound: CUSUM_BOUND,
+        learnt: learnt(skill),
+      }),
+      monitor('coverage', 'CUSUM', coverage, {
+        usual: this.#level,
+        statistic: Math.max(coverage.above, coverage.below),
+        bound: CUSUM_BOUND,
+        learnt: learnt(coverage),
+      }),
+      monitor('inputs', 'PSI', inputs, {
+        usual: null,
+        statistic: inputs.index,
+        bound: STABILITY_BOUND,
+        learnt: sumOf(inputs.reference) >= STABILITY_LEARNS,
+      }),
+    ];
+    return { alarm: monitors.some(({ state }) => state === 'alarm'), samples, monitors };
+  }
+
+  /** JSON; not shared with what goes on. */
+  snapshot(): object {
+    return structuredClone(this.#state);
+  }
+
+  /** @returns false, and changes nothing, for something that is no snapshot */
+  restore(snapshot: unknown): boolean {
+    const given = snapshot as DriftState | null | undefined;
+    if (typeof given !== 'object' || given === null) return false;
+    const { skill, coverage, inputs, sample, open, closed, samples } = given;
+    const known = isCusum(skill) && isCusum(coverage) && Number.isFinite(closed) && Number.isFinite(samples);
+    if (!known || !isHistogram(inputs?.reference) || !isGathered(sample) || typeof open !== 'object' || open === null)
+      return false;
+    if (!Object.values(open).every(isGathered)) return false;
+    this.#state = structuredClone(given);
+    return true;
+  }
+
+  /** @param end EpochMinute of the sample's end */
+  #judge(sample: Gathered, end: number): boolean {
+    const { skill, coverage, inputs } = this.#state;
+    const before = [skill.since, coverage.since, inputs.since].map((since) => since !== null);
+    this.#state.samples++;
+
+    const value = skillOf(sample.error, sample.persistence);
+    if (value !== null) {
+      skill.value = value;
+      // One wild quarter of an hour is not a change: the sample is bounded.
+      addSample(skill, Math.max(-1, value), skill.since === null, { leastDeviation: LEAST_DEVIATION });
+      turn(skill, skill.below > CUSUM_BOUND, skill.below <= CUSUM_BOUND / 2, end);
+    }
+
+    coverage.value = sample.covered / sample.forecasts;
+    addSample(coverage, coverage.value, coverage.since === null, {
+      target: this.#level,
+      leastDeviation: LEAST_DEVIATION,
+    });
+    const most = Math.max(coverage.above, coverage.below);
+    turn(coverage, most > CUSUM_BOUND, most <= CUSUM_BOUND / 2, end);
+
+    const values = sumOf(sample.inputs);
+    if (values >= LEAST_SAMPLE / 2) {
+      if (sumOf(inputs.reference) >= STABILITY_LEARNS) {
+        inputs.value = inputs.index = populationStability(sample.inputs, inputs.reference);
+        turn(inputs, inputs.index > STABILITY_BOUND, inputs.index <= STABILITY_BOUND, end);
+      }
+      if (inputs.since === null) for (let i = 0; i < BINS; i++) inputs.reference[i] += sample.inputs[i];
+    }
+    return [skill.since, coverage.since, inputs.since].some((since, i) => (since !== null) !== before[i]);
+  }
+}
+
+function turn(state: MonitorState, on: boolean, off: boolean, end: number): void {
+  if (state.since === null && on) state.since = end;
+  else if (state.since !== null && off) state.since = null;
+}
+
+function addGathered(into: Gathered, from: Gathered): void {
+  into.forecasts += from.forecasts;
+  into.covered += from.covered;
+  addSum(into.error, from.error);
+  addSum(into.persistence, from.persistence);
+  for (let i = 0; i < BINS; i++) into.inputs[i] += from.inputs[i];
+}
+
+const isHistogram = (value: unknown): value is number[] =>
+  Array.isArray(value) && value.length === BINS && value.every((it) => Number.isFinite(it));
+
+function isGathered(value: unknown): value is Gathered {
+  const it = value as Gathered | null | undefined;
+  return (
+    typeof it === 'object' &&
+    it !== null &&
+    Number.isFinite(it.forecasts) &&
+    Number.isFinite(it.covered) &&
+    isExactSum(it.error) &&
+    isExactSum(it.persistence) &&
+    isHistogram(it.inputs)
+  );
+}

@@ -1,0 +1,16 @@
+/** Which models forecast: one that is active and, if there is one, a shadow that forecasts silently and is scored. */
+import type { Predictor } from './forecast.ts';
+
+/** Which models forecast now. Asked once for each batch, so that no minute is a mixture of two. */
+export interface ModelSource {
+  /** A model that was answered stays usable until the next question: a batch ends with the models it began with. */
+  current(): { readonly active: Predictor; readonly shadow?: Predictor };
+  /** Closes what the source opened itself. */
+  close(): Promise<void>;
+}
+
+/** Always these models. Their owner closes them. */
+export function fixedModel(active: Predictor, shadow?: Predictor): ModelSource {
+  const models = shadow === undefined ? { active } : { active, shadow };
+  return { current: () => models, close: async () => {} };
+}

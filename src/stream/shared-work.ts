@@ -1,0 +1,87 @@
+/**
+ * The queue of batches to forecast, one for each group of forecasters: a durable pull consumer of the log of batches.
+ * The server hands a batch to one of them, and to another one when no answer comes in time.
+ */
+import { AckPolicy, DeliverPolicy, type JsMsg, jetstream } from '@nats-io/jetstream';
+import { nanos } from '@nats-io/transport-node';
+import { BATCHES, type Nats } from './nats-connection.ts';
+import { endsOf } from './nats-reader.ts';
+
+export interface WorkState {
+  /** Every record up to this sequence of BATCHES has been forecast. */
+  readonly doneTo: number;
+  /** Batches handed out or waiting. */
+  readonly waiting: number;
+}
+
+/** The server ends an idle question after so long; a server that went away is noticed in that time. */
+const ASK_MS = 2000;
+const PAUSE_MS = 200;
+const MOST_HANDED_OUT = 1000;
+
+export class SharedWork {
+  readonly #nats: Nats;
+  readonly #name: string;
+
+  private constructor(nats: Nats, name: string) {
+    this.#nats = nats;
+    this.#name = name;
+  }
+
+  /**
+   * Joins a group, or begins one: a new group forecasts what is recorded from now on.
+   * @param answerMs a batch that is not answered in that time goes to another forecaster
+   */
+  static async join(nats: Nats, group: string, answerMs: number): Promise<SharedWork> {
+    const name = `forecasters-${group.replace(/[^A-Za-z0-9_-]/g, '_')}`;
+    const { last } = await endsOf(nats, BATCHES);
+    const config = {
+      durable_name: name,
+      ack_policy: AckPolicy.Explicit,
+      deliver_policy: DeliverPolicy.StartSequence,
+      opt_start_seq: last + 1,
+      ack_wait: nanos(answerMs),
+      max_deliver: -1,
+      max_ack_pending: MOST_HANDED_OUT,
+    };
+    const isThere = () => nats.manager.consumers.info(BATCHES, name).catch(() => undefined);
+    if ((await isThere()) === undefined) {
+      try {
+        await nats.manager.consumers.add(BATCHES, config);
+      } catch (error) {
+        // Another one may have made it just now, from another record on.
+        if ((await isThere()) === undefined) throw error;
+      }
+    }
+    return new SharedWork(nats, name);
+  }
+
+  async state(): Promise<WorkState> {
+    const info = await this.#nats.manager.consumers.info(BATCHES, this.#name);
+    // Until something is answered, the floor is 0 wherever the group began.
+    const began = (info.config.opt_start_seq ?? 1) - 1;
+    return { doneTo: Math.max(info.ack_floor.stream_seq, began), waiting: info.num_pending + info.num_ack_pending };
+  }
+
+  /** One batch after another, as long as it takes, until the signal aborts. Each must be answered: ack, nak or term. */
+  async *batches(signal: AbortSignal): AsyncGenerator<JsMsg, void> {
+    const { connection } = this.#nats;
+    while (!signal.aborted && !connection.isClosed()) {
+      try {
+        const consumer = await jetstream(connection).consumers.get(BATCHES, this.#name);
+        while (!signal.aborted) {
+          const messages = await consumer.fetch({ max_messages: 1, expires: ASK_MS });
+          const stop = () => messages.stop();
+          signal.addEventListener('abort', stop);
+          try {
+            for await (const message of messages) yield message;
+          } finally {
+            signal.removeEventListener('abort', stop);
+          }
+        }
+      } catch {
+        if (!signal.aborted) await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+      }
+    }
+  }
+}

@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { type Bus, type NatsBus, natsBus } from '../../src/stream/index.ts';
+import { busConformance, closes, readerOf } from './bus-conformance.ts';
+import { bar, OPEN } from './fixtures.ts';
+import { natsServer } from './nats-server.ts';
+
+async function open(t: TestContext) {
+  const buses: Bus[] = [];
+  t.after(() => Promise.all(buses.map((bus) => bus.close())));
+  const server = await natsServer(t);
+  const connect = async () => {
+    const bus = await natsBus({ url: server.url });
+    buses.push(bus);
+    return bus;
+  };
+  return { server, bus: await connect(), connect };
+}
+
+busConformance('NATS', { open });
+
+test('a repeat is stored once', async (t) => {
+  const { bus } = await open(t);
+  const next = readerOf(await bus.subscribe('bars', { name: 's' }));
+  const minute = [bar('A', OPEN, 1), bar('B', OPEN, 2)];
+  await bus.publish('bars', minute);
+  await bus.publish('bars', minute);
+  await bus.publish('bars', [bar('A', OPEN, 99), bar('A', OPEN + 1, 3)]);
+  assert.deepEqual(closes((await next())!.items), [1, 2]);
+  assert.deepEqual(closes((await next())!.items), [3], 'a corrected bar is a repeat: the first one stands');
+});
+
+test('since a moment: what was published before the subscription comes first', async (t) => {
+  const { bus, connect } = await open(t);
+  await bus.publish('bars', [bar('A', OPEN, 1), bar('B', OPEN, 2)]);
+  await bus.publish('bars', [bar('A', OPEN + 1, 3)]);
+  const next = readerOf(await (await connect()).subscribe('bars', { name: 's', since: 0 as never }));
+  assert.deepEqual(closes((await next())!.items), [1, 2]);
+  assert.deepEqual(closes((await next())!.items), [3]);
+});
+
+test('kill -9 of the server: publishers and subscribers go on by themselves, and nothing is lost or doubled', async (t) => {
+  const { server, bus, connect } = await open(t);
+  const other = await connect();
+  const reading = readerOf(await other.subscribe('bars', { name: 's' }));
+  const minutes = 60;
+  const publishing = (async () => {
+    for (let m = 0; m < minutes; m++)
+      await bus.publish(
+        'bars',
+        Array.from({ length: 20 }, (_, s) => bar(`S${s}`, OPEN + m, 100 + m)),
+      );
+  })();
+  const seen: string[] = [];
+  let kills = 0;
+  while (seen.length < 20 * minutes) {
+    for (const it of (await reading())!.items) seen.push(`${it.symbol}@${it.minute - OPEN}`);
+    if (kills < 2 && seen.length > 20 * 15 * (kills + 1)) {
+      kills++;
+      await server.kill('SIGKILL');
+      await server.restart();
+    }
+  }
+  await publishing;
+  assert.equal(kills, 2);
+  assert.equal(new Set(seen).size, seen.length, 'nothing came twice');
+  const expected = Array.from({ length: minutes }, (_, m) => Array.from({ length: 20 }, (_, s) => `S${s}@${m}`));
+  assert.deepEqual(seen, expected.flat());
+});
+
+test('says what is wrong with a bus that cannot be used', async (t) => {
+  await assert.rejects(natsBus({ url: 'http://example.com' }), { code: 'BARCAST_E_USAGE' });
+  await assert.rejects(natsBus({ url: 'nats://127.0.0.1:1' }), { code: 'BARCAST_E_NETWORK' });
+  const guarded = await natsServer(t, ['--user', 'u', '--pass', 'p:@/']);
+  const [host] = guarded.url.split('//').slice(1);
+  await assert.rejects(natsBus({ url: `nats://u:wrong@${host}` }), { code: 'BARCAST_E_BUS' });
+  await (await natsBus({ url: `nats://u:${encodeURIComponent('p:@/')}@${host}` })).close();
+  const without = await natsServer(t, [], false);
+  await assert.rejects(natsBus({ url: without.url }), { code: 'BARCAST_E_BUS', message: /no JetStream/ });
+});
+
+test('streams that somebody made are used as they are, unless they take other subjects', async (t) => {
+  const { server, bus } = await open(t);
+  const { manager } = (bus as NatsBus).nats;
+  await manager.streams.update('BARS', { max_msgs: 5 });
+  await (await natsBus({ url: server.url })).close();
+  assert.equal((await manager.streams.info('BARS')).config.max_msgs, 5);
+  await manager.streams.delete('SHADOW');
+  await manager.streams.add({ name: 'SHADOW', subjects: ['other.>'] });
+  await assert.rejects(natsBus({ url: server.url }), { code: 'BARCAST_E_BUS', message: /SHADOW.*other/ });
+});
