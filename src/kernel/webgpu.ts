@@ -57,7 +57,8 @@ export class WebgpuKernel implements Kernel {
     this.#tuner = tunes ? new Tuner(facts, usual, tuningFile) : undefined;
     this.#how = { device, pipelines: new Pipelines(device), cutOf: this.#tuner?.cutOf ?? usual, chunkBytes };
     this.software = facts.software;
-    this.arithmetic = `WGSL, ${device.name}`;
+    // The driver compiles: another version of it may round differently.
+    this.arithmetic = `WGSL, ${device.name}, ${facts.description}`;
     this.description = `WebGPU, ${device.name}${facts.software ? ', in software' : ''}`;
   }
 
