@@ -14,10 +14,16 @@ import { type Cut, type Direction, type LstmPlan, usualCut } from './webgpu/plan
 import type { ChooseCut } from './webgpu/steps.ts';
 import { Tuner } from './webgpu/tuner.ts';
 
+/** Steps times units below which a network is too small for seconds of tuning. */
+const LEAST_TUNED = 1024;
+
 export interface WebgpuOptions extends DeviceOptions {
   /** How workgroups are cut; absent for what the tuner finds. */
   readonly cut?: (layer: LstmPlan, direction: Direction, limits: AdapterFacts['limits']) => Cut;
-  /** Times the cuts that are not known yet when a network is made; absent for yes on a GPU and no in software. */
+  /**
+   * Times the cuts that are not known yet when a network is made; absent for those of a network of some size on a GPU,
+   * and none in software.
+   */
   readonly tune?: boolean;
   /** Where the tuner keeps its choices. */
   readonly tuningFile?: string;
@@ -44,6 +50,7 @@ export class WebgpuKernel implements Kernel {
   readonly #device: Device;
   readonly #how: NetworkDevice;
   readonly #tuner: Tuner | undefined;
+  readonly #leastTuned: number;
   readonly #guard = new CallGuard('this kernel');
   /** Networks that still use the device, and one for the kernel itself. */
   #users = 1;
@@ -53,6 +60,7 @@ export class WebgpuKernel implements Kernel {
     const usual: ChooseCut = (layer, direction) =>
       cut ? cut(layer, direction, facts.limits) : usualCut(layer, direction, facts);
     const tunes = tune ?? (cut === undefined && !facts.software);
+    this.#leastTuned = tune ? 0 : LEAST_TUNED;
     this.#device = device;
     this.#tuner = tunes ? new Tuner(facts, usual, tuningFile) : undefined;
     this.#how = { device, pipelines: new Pipelines(device), cutOf: this.#tuner?.cutOf ?? usual, chunkBytes };
@@ -64,7 +72,9 @@ export class WebgpuKernel implements Kernel {
 
   createNetwork(shape: NetworkShape, weights: Float32Array): Promise<KernelNetwork> {
     return this.#guard.run('createNetwork', async () => {
-      await this.#tuner?.tune(shape, (cutOf, direction) => timeCuts({ ...this.#how, cutOf }, shape, direction));
+      const worthwhile = shape.windowLength * Math.max(...shape.lstm) >= this.#leastTuned;
+      if (worthwhile)
+        await this.#tuner?.tune(shape, (cutOf, direction) => timeCuts({ ...this.#how, cutOf }, shape, direction));
       const network = await WebgpuNetwork.create(this.#how, shape, weights, () => this.#release());
       this.#users++;
       return network;

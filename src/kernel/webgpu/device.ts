@@ -55,15 +55,23 @@ function deviceError(what: string, cause?: unknown): BarcastError {
   );
 }
 
-/** Rejects with BARCAST_E_DEVICE when `promise` takes longer. A promise that is late is left to itself. */
-export async function within<T>(promise: Promise<T>, timeoutMs: number, what: string): Promise<T> {
+/** Rejects with BARCAST_E_DEVICE when `promise` takes longer. A promise that is late is left to itself, after a call of `late`. */
+async function within<T>(
+  promise: Promise<T>,
+  timeoutMs: number,
+  what: string,
+  late: () => void = () => {},
+): Promise<T> {
   promise.catch(() => {});
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(deviceError(`${what} took longer than ${timeoutMs} ms`)), timeoutMs);
+  const timeout = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      late();
+      reject(deviceError(`${what} took longer than ${timeoutMs} ms`));
+    }, timeoutMs);
   });
   try {
-    return await Promise.race([promise, late]);
+    return await Promise.race([promise, timeout]);
   } finally {
     clearTimeout(timer);
   }
@@ -146,23 +154,24 @@ export class Device {
   readonly facts: AdapterFacts;
   readonly timeoutMs: number;
   readonly #device: GPUDevice;
-  readonly #lost: Promise<never>;
+  /** Ends the waits in progress. No race with `lost` itself: it would keep what each of a million waits answered. */
+  readonly #waiting = new Set<(failure: BarcastError) => void>();
   #failure: BarcastError | undefined;
+  #silent = false;
   #closed = false;
 
   constructor(device: GPUDevice, facts: AdapterFacts, timeoutMs: number) {
     this.#device = device;
     this.facts = facts;
     this.timeoutMs = timeoutMs;
-    this.#lost = device.lost.then(({ reason, message }) => {
+    void device.lost.then(({ reason, message }) => {
       this.#failure ??= deviceError(
         this.#closed
           ? 'the GPU was closed while it computed'
           : `the GPU was lost (${reason || 'unknown'}): ${firstLine(message)}`,
       );
-      throw this.#failure;
+      for (const reject of this.#waiting) reject(this.#failure);
     });
-    this.#lost.catch(() => {});
     device.addEventListener('uncapturederror', (event) => {
       const { error } = event as GPUUncapturedErrorEvent;
       this.#failure ??= deviceError(`the GPU refused a command: ${firstLine(error.message)}`, error);
@@ -190,18 +199,23 @@ export class Device {
 
   /** @throws BARCAST_E_DEVICE when it is lost, silent for too long, or refused a command */
   async wait<T>(promise: Promise<T>, what: string): Promise<T> {
+    let end: (failure: BarcastError) => void = () => {};
+    const orLost = new Promise<T>((resolve, reject) => {
+      end = reject;
+      promise.then(resolve, reject);
+    });
+    this.#waiting.add(end);
     try {
-      const answer = await within(
-        Promise.race([promise, this.#lost]),
-        this.timeoutMs,
-        `the GPU (${this.name}): ${what}`,
-      );
+      const answer = await within(orLost, this.timeoutMs, `the GPU (${this.name}): ${what}`, () => {
+        this.#silent = true;
+      });
       this.#refuseFailed();
       return answer;
     } catch (cause) {
-      if (this.#failure === undefined)
-        this.#failure = cause instanceof BarcastError ? cause : deviceError(`${what}: ${firstLine(cause)}`, cause);
+      this.#failure ??= cause instanceof BarcastError ? cause : deviceError(`${what}: ${firstLine(cause)}`, cause);
       throw this.#failure;
+    } finally {
+      this.#waiting.delete(end);
     }
   }
 
@@ -262,7 +276,8 @@ export class Device {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#device.destroy();
+    // A driver takes a device away once its work is done: one that fell silent would keep the process waiting.
+    if (!this.#silent) this.#device.destroy();
   }
 
   #refuseFailed(): void {
