@@ -73,6 +73,7 @@ export class WebgpuNetwork implements KernelNetwork {
   readonly #pipelines: Pipelines;
   readonly #plan: NetworkPlan;
   readonly #cutOf: ChooseCut;
+  readonly #chunkBytes: number | undefined;
   readonly #released: () => void;
   readonly #guard = new CallGuard('this network');
   readonly #matrix: MatrixCache;
@@ -84,8 +85,6 @@ export class WebgpuNetwork implements KernelNetwork {
   #updates = 0;
   /** The packed weights are those of record. */
   #packed = false;
-
-  readonly #chunkBytes: number | undefined;
 
   private constructor(how: NetworkDevice, shape: NetworkShape, released: () => void) {
     this.shape = structuredClone(shape);
