@@ -63,7 +63,8 @@ export class Decoder<T extends Topic> {
     if (typeof symbol !== 'string' || this.#subject(symbol) === undefined) return undefined;
     if (typeof asOf !== 'string' || this.#minuteOf(asOf) === undefined) return undefined;
     if (!isText(model) || !isText(weightsHash)) return undefined;
-    if (![horizonMinutes, lastClose, predictedClose, predictedReturn, volatility, latencyMs].every(isNumber)) return undefined;
+    if (![horizonMinutes, lastClose, predictedClose, predictedReturn, volatility, latencyMs].every(isNumber))
+      return undefined;
     if (!Number.isInteger(horizonMinutes) || (horizonMinutes as number) < 1) return undefined;
     if (typeof interval !== 'object' || interval === null) return undefined;
     const { level, low, high } = interval as { [name: string]: unknown };
