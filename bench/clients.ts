@@ -43,6 +43,7 @@ const forecastsOf = (minute: number, symbols: number): Forecast[] =>
     lastClose: 100 + i / 7,
     predictedClose: 100.1 + i / 7,
     predictedReturn: 0.0009995,
+    volatility: 0.0012,
     interval: { level: MODEL.level, low: 99.5 + i / 7, high: 100.7 + i / 7 },
     model: MODEL.name,
     weightsHash: MODEL.weightsHash,

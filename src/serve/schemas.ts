@@ -25,6 +25,7 @@ const forecast = object(
     lastClose: number('Close of the last bar used'),
     predictedClose: number('lastClose * exp(predictedReturn)'),
     predictedReturn: number('Log return from lastClose to predictedClose; 0.0001 is one basis point'),
+    volatility: number('Standard deviation of that log return, as the window of bars has it'),
     interval: object(
       {
         level: number('Probability that the close lies inside, as 0.8'),

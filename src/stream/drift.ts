@@ -5,7 +5,7 @@
  * | --- | --- | --- | --- |
  * | `skill` | scaled skill against persistence | self-starting CUSUM, downwards | sum above 5 |
  * | `coverage` | share of closes inside the interval, beside its level | CUSUM around the level, both ways | sum above 5 |
- * | `inputs` | last one-minute return over the interval's width | population stability index | above 0.25 |
+ * | `inputs` | last one-minute return over the volatility to the horizon | population stability index | above 0.25 |
  *
  * Forecasts are gathered by whole quarters of an hour until a sample holds 300 of them: overlapping horizons and the
  * market's common moves make single minutes anything but independent. A quarter is closed ten minutes after its last
@@ -49,8 +49,8 @@ const STABILITY_BOUND = 0.25;
 const STABILITY_LEARNS = 2000;
 /** Differences in skill and coverage below about a fiftieth are of no consequence. */
 const LEAST_DEVIATION = 0.02;
-/** Ends of the bins of the input, in interval widths; a price that stands still has a bin of its own. */
-const BIN_ENDS = [-0.8, -0.4, -0.2, -0.1, -0.04, -1e-9, 1e-9, 0.04, 0.1, 0.2, 0.4, 0.8];
+/** Ends of the bins of the input, in volatilities to the horizon; a price that stands still has a bin of its own. */
+const BIN_ENDS = [-2, -1, -0.5, -0.25, -0.1, -1e-9, 1e-9, 0.1, 0.25, 0.5, 1, 2];
 const BINS = BIN_ENDS.length + 1;
 
 interface Gathered {
@@ -120,15 +120,15 @@ export class DriftMonitor {
    * @param lastReturn log return of the minute before it, where it is known
    */
   add(asOf: number, outcome: Outcome, lastReturn: number | undefined): void {
-    const { width, realisedReturn, predictedReturn, covered } = outcome;
+    const { volatility, realisedReturn, predictedReturn, covered } = outcome;
     const block = Math.floor((asOf - 1) / BLOCK_MINUTES);
-    if (block <= this.#state.closed || !(width > 0)) return;
+    if (block <= this.#state.closed || !(volatility > 0)) return;
     const gathered = (this.#state.open[block] ??= emptyGathered());
     gathered.forecasts++;
     if (covered) gathered.covered++;
-    addExact(gathered.error, ((realisedReturn - predictedReturn) / width) ** 2);
-    addExact(gathered.persistence, (realisedReturn / width) ** 2);
-    if (lastReturn !== undefined) gathered.inputs[binOf(lastReturn / width)]++;
+    addExact(gathered.error, ((realisedReturn - predictedReturn) / volatility) ** 2);
+    addExact(gathered.persistence, (realisedReturn / volatility) ** 2);
+    if (lastReturn !== undefined) gathered.inputs[binOf(lastReturn / volatility)]++;
   }
 
   /** Closes the quarters that are over at a minute that bars and forecasts have both reached. @returns whether an alarm began or ended */

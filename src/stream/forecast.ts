@@ -18,6 +18,8 @@ export interface Forecast {
   readonly predictedClose: number;
   /** LOG return from `lastClose` to `predictedClose`, ln(predictedClose / lastClose); 0.0001 is one basis point. */
   readonly predictedReturn: number;
+  /** Standard deviation of the log return to the horizon, as the window's own minutes have it: what scaled scores divide by. */
+  readonly volatility: number;
   /** The close at the horizon is meant to lie in [low, high] with probability `level`. */
   readonly interval: { readonly level: number; readonly low: number; readonly high: number };
   readonly model: string;
@@ -49,7 +51,7 @@ export interface Predictor extends ForecastingModel {
  * @param latencyMs what the forecasts say about their age at birth; rounded to microseconds
  */
 export function makeForecasts(
-  windows: Pick<WindowSet, 'symbols' | 'symbol' | 'asOf' | 'lastClose'>,
+  windows: Pick<WindowSet, 'symbols' | 'symbol' | 'asOf' | 'lastClose' | 'volatility'>,
   predictions: Predictions,
   model: ForecastingModel,
   latencyMs: number,
@@ -74,6 +76,7 @@ export function makeForecasts(
       lastClose,
       predictedClose,
       predictedReturn,
+      volatility: windows.volatility[i],
       interval: { level: model.level, low, high },
       model: model.name,
       weightsHash: model.weightsHash,

@@ -59,11 +59,12 @@ export class Decoder<T extends Topic> {
 
   #forecast(value: { [name: string]: unknown }): Forecast | undefined {
     const { symbol, asOf, horizonMinutes, lastClose, predictedClose, predictedReturn, model, weightsHash } = value;
-    const { latencyMs, interval } = value;
+    const { latencyMs, interval, volatility } = value;
     if (typeof symbol !== 'string' || this.#subject(symbol) === undefined) return undefined;
     if (typeof asOf !== 'string' || this.#minuteOf(asOf) === undefined) return undefined;
     if (!isText(model) || !isText(weightsHash)) return undefined;
-    if (![horizonMinutes, lastClose, predictedClose, predictedReturn, latencyMs].every(isNumber)) return undefined;
+    if (![horizonMinutes, lastClose, predictedClose, predictedReturn, volatility, latencyMs].every(isNumber))
+      return undefined;
     if (!Number.isInteger(horizonMinutes) || (horizonMinutes as number) < 1) return undefined;
     if (typeof interval !== 'object' || interval === null) return undefined;
     const { level, low, high } = interval as { [name: string]: unknown };
@@ -75,6 +76,7 @@ export class Decoder<T extends Topic> {
       lastClose: lastClose as number,
       predictedClose: predictedClose as number,
       predictedReturn: predictedReturn as number,
+      volatility: volatility as number,
       interval: { level: level as number, low: low as number, high: high as number },
       model,
       weightsHash,

@@ -111,7 +111,7 @@ function takeUp(scores: Scoreboards, path: string, notice: (line: string) => voi
   } catch (error) {
     throw unreadable(path, error);
   }
-  if (stored?.version === 1) {
+  if (stored?.version === 1 || stored?.scores?.version === 2) {
     notice(`the scores in ${path} are of an earlier version of barcast; counting starts anew`);
     return 0;
   }

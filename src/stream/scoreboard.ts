@@ -78,6 +78,7 @@ export interface Claim {
   readonly predictedReturn: number;
   readonly low: number;
   readonly high: number;
+  readonly volatility: number;
 }
 
 interface SymbolRecord {
@@ -293,10 +294,10 @@ export class Scoreboard {
   }
 
   #score(symbol: string, record: SymbolRecord, claim: Omit<Claim, 'symbol'>, close: number): ScoredForecast {
-    const { asOf, lastClose, predictedReturn, low, high } = claim;
+    const { asOf, lastClose, predictedReturn, low, high, volatility } = claim;
     const realisedReturn = Math.log(close / lastClose);
     const covered = close >= low && close <= high;
-    const outcome = { predictedReturn, realisedReturn, covered, width: Math.log(high / low) };
+    const outcome = { predictedReturn, realisedReturn, covered, volatility };
     const session = sessionAt(epochMinute(asOf - 1))!.day;
     for (const tallies of [record, this.#overall]) {
       addOutcome(tallies.total, outcome);

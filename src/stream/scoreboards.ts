@@ -22,7 +22,7 @@ export interface ScoresSnapshot {
   readonly prices: object;
   readonly newestMinute: number;
 }
-export const SNAPSHOT_VERSION = 2;
+export const SNAPSHOT_VERSION = 3;
 
 /** What was taken, in the form in which it can be written down and taken again. */
 export type Taken =
@@ -70,8 +70,9 @@ export class Scoreboards {
     return this.#boards.get(keyOf(model));
   }
 
+  /** By model and hash: which came first may differ from node to node. */
   list(): Scoreboard[] {
-    return [...this.#boards.values()];
+    return [...this.#boards].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, board]) => board);
   }
 
   /** Scores the forecasts whose minute the bars end. */
@@ -106,8 +107,8 @@ export class Scoreboards {
       for (const [symbol, minute, close] of rest) this.#takeClose(symbol, minute, close, ignored);
     } else if (kind === 'forecasts') {
       const [model, ...rows] = rest;
-      for (const [symbol, asOf, lastClose, predictedReturn, low, high] of rows)
-        this.#takeClaim(model, { symbol, asOf, lastClose, predictedReturn, low, high }, ignored);
+      for (const [symbol, asOf, lastClose, predictedReturn, low, high, volatility] of rows)
+        this.#takeClaim(model, { symbol, asOf, lastClose, predictedReturn, low, high, volatility }, ignored);
     } else throw damagedScores();
   }
 
@@ -194,19 +195,21 @@ function byModel(forecasts: readonly Forecast[]): Forecast[][] {
   return [...groups.values()];
 }
 
-const claimOf = ({ symbol, asOf, lastClose, predictedReturn, interval: { low, high } }: Forecast): Claim => ({
+const claimOf = ({ symbol, asOf, lastClose, predictedReturn, volatility, interval }: Forecast): Claim => ({
   symbol,
   asOf: Date.parse(asOf) / 60_000,
   lastClose,
   predictedReturn,
-  low,
-  high,
+  low: interval.low,
+  high: interval.high,
+  volatility,
 });
-const rowOf = ({ symbol, asOf, lastClose, predictedReturn, low, high }: Claim) =>
-  [symbol, asOf, lastClose, predictedReturn, low, high] as const;
+const rowOf = ({ symbol, asOf, lastClose, predictedReturn, low, high, volatility }: Claim) =>
+  [symbol, asOf, lastClose, predictedReturn, low, high, volatility] as const;
 
 /** Whether a forecast can be scored at all; what comes over a bus may be anything. */
-const isClaim = ({ asOf, lastClose, predictedReturn, low, high }: Claim): boolean =>
+const isClaim = ({ asOf, lastClose, predictedReturn, low, high, volatility }: Claim): boolean =>
   Number.isSafeInteger(asOf) &&
   [lastClose, low, high].every((price) => price > 0 && Number.isFinite(price)) &&
-  Number.isFinite(predictedReturn);
+  Number.isFinite(predictedReturn) &&
+  Number.isFinite(volatility);

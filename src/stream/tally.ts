@@ -1,7 +1,6 @@
 /**
  * Running sums over scored forecasts and the scores they stand for. All errors are of log returns; the scaled ones are
- * divided by the width of the forecast's interval, ln(high / low), which is the window's own volatility times a
- * constant of the model: no symbol drowns the others, and the constant drops out of the skill.
+ * divided by the forecast's volatility, the window's own: no symbol drowns the others.
  */
 import { addExact, type ExactSum, exactValue, exactZero, isExactSum } from './exact-sum.ts';
 
@@ -12,7 +11,7 @@ export interface Tally {
   readonly squaredError: ExactSum;
   /** Sum of realised^2: what answering "the price stays" would have cost. */
   readonly squaredReturn: ExactSum;
-  /** The same two of returns divided by the interval's width. */
+  /** The same two of returns divided by the forecast's volatility. */
   readonly scaledError: ExactSum;
   readonly scaledReturn: ExactSum;
   /** Forecasts of a price that then did move, with a predicted return that is not 0. */
@@ -28,7 +27,7 @@ export interface LiveScore {
   readonly forecasts: number;
   /** 1 - MSE / MSE of persistence, on log returns: above 0 is better than answering "the price stays". */
   readonly skill: number | null;
-  /** The same on returns divided by the width of the forecast's interval. */
+  /** The same on returns divided by the forecast's volatility. */
   readonly skillScaled: number | null;
   /** Root mean square error of the log return. */
   readonly rmse: number | null;
@@ -43,8 +42,8 @@ export interface LiveScore {
 export interface Outcome {
   readonly predictedReturn: number;
   readonly realisedReturn: number;
-  /** ln(high / low) of its interval; the scaled sums leave out a forecast whose width is not above 0. */
-  readonly width: number;
+  /** Of the forecast; the scaled sums leave out one whose volatility is not above 0. */
+  readonly volatility: number;
   readonly covered: boolean;
 }
 
@@ -59,14 +58,14 @@ export const emptyTally = (): Tally => ({
   covered: 0,
 });
 
-export function addOutcome(tally: Tally, { predictedReturn, realisedReturn, width, covered }: Outcome): void {
+export function addOutcome(tally: Tally, { predictedReturn, realisedReturn, volatility, covered }: Outcome): void {
   const error = realisedReturn - predictedReturn;
   tally.forecasts++;
   addExact(tally.squaredError, error ** 2);
   addExact(tally.squaredReturn, realisedReturn ** 2);
-  if (width > 0) {
-    addExact(tally.scaledError, (error / width) ** 2);
-    addExact(tally.scaledReturn, (realisedReturn / width) ** 2);
+  if (volatility > 0) {
+    addExact(tally.scaledError, (error / volatility) ** 2);
+    addExact(tally.scaledReturn, (realisedReturn / volatility) ** 2);
   }
   if (realisedReturn !== 0 && predictedReturn !== 0) {
     tally.directions++;

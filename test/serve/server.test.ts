@@ -29,6 +29,7 @@ describe('the REST interface', () => {
       'predictedClose',
       'predictedReturn',
       'symbol',
+      'volatility',
       'weightsHash',
     ]);
   });

@@ -192,7 +192,7 @@ test('answers that are never whole are a format error, and so is one that lacks 
     [(result: Result) => (result.timestamp[3] = 'soon'), /timestamp\.3/],
     [
       (result: Result) => result.indicators.quote[0].low.pop(),
-      /MSFT: indicators\.quote\.0\.low has 1589 values for 1590 times/,
+      /MSFT: indicators\.quote\.0\.low has \d+ values for \d+ times/,
     ],
   ] as const;
   for (const [spoil, field] of cases) {

@@ -92,12 +92,12 @@ describe('the drift monitors', () => {
     const go = (quarters: number, { skill = 0.1, spread = 1, stuck = 0 } = {}) => {
       for (let m = 0; m < quarters * 15; m++, minute++) {
         for (let s = 0; s < 60; s++) {
-          // The interval at 80% is 2.56 deviations wide.
+          // The interval at 80% reaches 1.28 deviations to each side.
           const realised = 0.001 * spread * random.normal();
           const predicted = skill > 0 ? realised * skill : -realised * Math.abs(skill);
           const covered = Math.abs(realised) < 0.00128;
           const last = random.uniform() < stuck ? 0 : 0.0004 * random.normal();
-          const outcome = { predictedReturn: predicted, realisedReturn: realised, width: 0.00256, covered };
+          const outcome = { predictedReturn: predicted, realisedReturn: realised, volatility: 0.001, covered };
           monitor.add(minute + 1, outcome, last);
         }
         if (monitor.advance(minute + 6)) changes.push(stateOf());

@@ -128,6 +128,7 @@ export function forecastOf(
     lastClose,
     predictedClose: lastClose * Math.exp(predictedReturn),
     predictedReturn,
+    volatility: halfWidth / 1.28,
     interval: {
       level: MODEL.level,
       low: lastClose * Math.exp(predictedReturn - halfWidth),

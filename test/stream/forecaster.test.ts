@@ -16,6 +16,7 @@ describe('makeForecasts', () => {
     symbol: Int32Array.of(2, 0, 1),
     asOf: Int32Array.of(OPEN + 60, OPEN + 61, OPEN + 61),
     lastClose: Float64Array.of(50, 200, 10),
+    volatility: Float64Array.of(0.001, 0.002, 0.003),
   };
   const predictions = {
     predictedReturn: Float64Array.of(Math.log(1.02), Math.log(0.99), Number.NaN),
@@ -35,6 +36,7 @@ describe('makeForecasts', () => {
         lastClose: 50,
         predictedClose: 0,
         predictedReturn: Math.log(1.02),
+        volatility: 0.001,
         interval: { level: 0.8, low: 0, high: 0 },
         model: 'toy',
         weightsHash: 'abc123',

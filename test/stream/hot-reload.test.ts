@@ -40,14 +40,16 @@ test('promote, rollback and shadow under load', async (t) => {
   registry.promote('m', 'v0');
 
   /** All forecasts of the session, by the chain, while something else goes on at every minute. */
-  const forecast = async (models: Parameters<typeof startLive>[0]['models'], each: (m: number) => void) => {
+  const forecast = async (models: Parameters<typeof startLive>[0]['models'], each: (m: number) => unknown) => {
     const source: LiveSource = {
       name: 'made up',
       clock: clockAt(OPEN),
       async *live() {
         for (const [m, bars] of minutes.entries()) {
-          each(m);
+          // What goes on runs beside the forecasts of this minute, and has its effect before those of the next.
+          const beside = each(m);
           yield [...bars];
+          await beside;
         }
       },
     };
@@ -85,7 +87,9 @@ test('promote, rollback and shadow under load', async (t) => {
     if (m % 7 === 3) registry.promote('m', `v${((m / 7) % VERSIONS) | 0}`);
     if (m % 31 === 30) registry.rollback('m');
     if (m % 11 === 0) registry.shadow('m', registry.current('m')!.version === 'v2' ? 'm@v1' : 'm@v2');
-    looks.push(models.look());
+    const look = models.look();
+    looks.push(look);
+    return look;
   });
   await Promise.all(looks);
   assert.equal(told.length, expected, 'none is missing');

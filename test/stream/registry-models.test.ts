@@ -14,7 +14,7 @@ const shape: NetworkShape = {
   features: recipe.features.length,
   lstm: [2],
   dropout: 0,
-  dense: [{ units: 1, activation: 'linear' }],
+  dense: recipe.network.dense.slice(-1),
 };
 
 /** The reference kernel, which tells how many networks are open. */
@@ -55,9 +55,9 @@ function windowsOf(N: number): WindowSet {
     volatility: new Float64Array(N).fill(0.001),
     matrix: new Float32Array(recipe.windowLength * recipe.features.length).fill(0.1),
     starts: new Int32Array(N),
-    shift: new Float32Array(recipe.features.length),
-    gain: new Float32Array(recipe.features.length).fill(1),
-    scaleStride: 0,
+    shift: new Float32Array(N * recipe.features.length),
+    gain: new Float32Array(N * recipe.features.length).fill(1),
+    scaleStride: recipe.features.length,
   };
 }
 

@@ -71,7 +71,7 @@ describe('the scores in a file', () => {
     for (const batch of madeUpSession(40)) takeBatch(before.state, batch);
     assert.deepEqual(
       before.state.scores.list().map(({ model }) => model.name),
-      ['toy', 'shy'],
+      ['shy', 'toy'],
     );
     before.kept.close();
     const after = start();
@@ -97,7 +97,7 @@ describe('the scores in a file', () => {
     assert.match(told.told[0], /is damaged from line 1 of 1 on/);
     told.kept.close();
 
-    for (const damaged of ['{"version":2', 'null', '7', '{}', '{"generation":1,"scores":{"version":2}}']) {
+    for (const damaged of ['{"version":2', 'null', '7', '{}', '{"generation":1,"scores":{"version":3}}']) {
       writeFileSync(path, damaged);
       assert.throws(() => start(), { code: 'BARCAST_E_CHECKPOINT' });
     }
