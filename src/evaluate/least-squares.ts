@@ -1,5 +1,6 @@
 /** Penalised linear least squares from sums of products, in float64; no copy of the N x K inputs is ever made. */
 import { BarcastError } from '../base/index.ts';
+import { solvePenalised } from '../features/index.ts';
 
 /** X'X, X'y, y'y and the number of rows, added up row by row. */
 export class NormalEquations {
@@ -64,34 +65,12 @@ export class NormalEquations {
    * @throws BARCAST_E_NOT_FINITE when the matrix is not positive definite: a penalty above zero prevents that
    */
   solve(penalty: number): Float64Array {
-    const { size } = this;
-    const lower = Float64Array.from(this.inputs);
-    for (let i = 0; i < size; i++) {
-      for (let j = 0; j <= i; j++) {
-        let value = lower[i * size + j] + (i === j ? penalty : 0);
-        for (let k = 0; k < j; k++) value -= lower[i * size + k] * lower[j * size + k];
-        if (i !== j) {
-          lower[i * size + j] = value / lower[j * size + j];
-        } else if (value > 0) {
-          lower[i * size + i] = Math.sqrt(value);
-        } else {
-          throw new BarcastError(
-            'BARCAST_E_NOT_FINITE',
-            'the inputs of a linear regression are not finite or depend on each other',
-            'look for windows without a single move or with unknown values',
-          );
-        }
-      }
-    }
-    const weights = Float64Array.from(this.products);
-    for (let i = 0; i < size; i++) {
-      for (let k = 0; k < i; k++) weights[i] -= lower[i * size + k] * weights[k];
-      weights[i] /= lower[i * size + i];
-    }
-    for (let i = size - 1; i >= 0; i--) {
-      for (let k = i + 1; k < size; k++) weights[i] -= lower[k * size + i] * weights[k];
-      weights[i] /= lower[i * size + i];
-    }
-    return weights;
+    const weights = solvePenalised(this.inputs, penalty, this.products);
+    if (weights !== undefined) return weights;
+    throw new BarcastError(
+      'BARCAST_E_NOT_FINITE',
+      'the inputs of a linear regression are not finite or depend on each other',
+      'look for windows without a single move or with unknown values',
+    );
   }
 }

@@ -1,4 +1,6 @@
 /** Features: bars to windows, scalers, targets and splits; batch and live by the same functions. */
+
+export { solvePenalised } from './linear-algebra.ts';
 export { LiveMarket, type PushResult } from './live.ts';
 export { fillMarket } from './market-rows.ts';
 export { buildWindowsOnThreads, fillMarketOnThreads, type ScaledWindows, scaleOnThreads } from './parallel.ts';
