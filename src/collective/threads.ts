@@ -17,7 +17,10 @@ export interface ThreadsMemory {
   readonly timeoutMs: number;
   /** `[1 + size]` int32: 1 + the rank that failed; then how many meetings each rank has come to. */
   readonly meetings: SharedArrayBuffer;
-  /** `[size]` int32 pairs: what each rank is calling and with how many values, so that a mismatch is told. */
+  /**
+   * `[2, size]` int32 pairs: what each rank calls and with how many values, so that a mismatch is told; for even
+   * meetings and for odd ones, as a rank may have come to the next meeting while another still looks at this one.
+   */
   readonly calls: SharedArrayBuffer;
   /** `[1 + size]` areas of `SLOT` int64: the result, then each rank's own. */
   readonly slots: SharedArrayBuffer;
@@ -38,7 +41,7 @@ export function threadsMemory(size: number, timeoutMs = RANK_TIMEOUT_MS): Thread
     size,
     timeoutMs,
     meetings: new SharedArrayBuffer(4 * (1 + size)),
-    calls: new SharedArrayBuffer(8 * size),
+    calls: new SharedArrayBuffer(16 * size),
     slots: new SharedArrayBuffer(8 * SLOT * (1 + size)),
   };
 }
@@ -122,8 +125,9 @@ class ThreadsCollective implements Collective {
 
   async #meet(call: Call, length: number): Promise<void> {
     const meeting = ++this.#met;
-    this.#calls[2 * this.rank] = CALLS.indexOf(call);
-    this.#calls[2 * this.rank + 1] = length;
+    const own = this.#callAt(meeting, this.rank);
+    this.#calls[own] = CALLS.indexOf(call);
+    this.#calls[own + 1] = length;
     Atomics.store(this.#meetings, 1 + this.rank, meeting);
     Atomics.notify(this.#meetings, 1 + this.rank);
     const startedAt = performance.now();
@@ -176,12 +180,18 @@ class ThreadsCollective implements Collective {
     );
   }
 
-  /** Ranks that do different things are a defect, and would only hang or garble. A rank that is ahead is not looked at. */
+  /** Where the call of a rank's meeting stands. Nobody is two meetings ahead of another. */
+  #callAt(meeting: number, rank: number): number {
+    return 2 * ((meeting % 2) * this.size + rank);
+  }
+
+  /** Ranks that do different things are a defect, and would only hang or garble. */
   #checkCalls(call: Call, length: number, meeting: number): void {
     for (let other = 0; other < this.size; other++) {
-      const theirs = CALLS[this.#calls[2 * other]];
-      const theirLength = this.#calls[2 * other + 1];
-      if (Atomics.load(this.#meetings, 1 + other) !== meeting || (theirs === call && theirLength === length)) continue;
+      const at = this.#callAt(meeting, other);
+      const theirs = CALLS[this.#calls[at]];
+      const theirLength = this.#calls[at + 1];
+      if (theirs === call && theirLength === length) continue;
       failThread(this.#memory, this.rank);
       throw new BarcastError(
         'BARCAST_E_INTERNAL',
