@@ -5,7 +5,7 @@
  */
 import type { NetworkShape } from '../kernel.ts';
 import { type NetworkPlan, planNetwork } from './plan.ts';
-import { GRADIENT_ROWS } from './shaders-lstm.ts';
+import { GRADIENT_ROWS } from './shaders-backward.ts';
 
 export interface DeviceWork {
   readonly flops: number;
