@@ -141,6 +141,36 @@ describe('the device of the WebGPU kernel', () => {
     });
   }
 
+  // The loader passes over what is no driver; the mock of Chromium is one whose limits are below WebGPU's.
+  const drivers: Record<string, string> = {
+    'that is not there': './nowhere.so',
+    'that is no library': './driver.json',
+    'that is no driver': 'libm.so.6',
+    'too old for WebGPU': '/usr/lib/chromium/libVkICD_mock_icd.so',
+  };
+  for (const [what, library_path] of Object.entries(drivers)) {
+    it(`a driver ${what} is a reason in one line, not a hang`, async (t) => {
+      if (process.platform !== 'linux') return t.skip('Vulkan is what Linux has');
+      const unavailable = takeTestGpu();
+      if (unavailable !== undefined) return t.skip(unavailable);
+      const manifest = join(mkdtempSync(join(tmpdir(), 'barcast-icd-')), 'driver.json');
+      const ICD = { library_path, api_version: '1.1.0' };
+      writeFileSync(manifest, JSON.stringify({ file_format_version: '1.0.0', ICD }));
+      const { stdout } = await inProcess(use, { ...swiftShader, VK_ICD_FILENAMES: manifest });
+      assert.match(stdout, /^no GPU adapter: .*driver is missing, broken, or too old.*\n$/);
+    });
+  }
+
+  it('half precision is refused where the adapter has none', async (t) => {
+    const unavailable = takeTestGpu();
+    if (unavailable !== undefined) return t.skip(unavailable);
+    const report = await reportAdapter();
+    if ('unavailable' in report || report.features.includes('shader-f16')) return t.skip('this adapter has it');
+    const offered = await offerTested({ half: true });
+    assert.ok('unavailable' in offered);
+    assert.match(offered.unavailable, /has no half precision \(shader-f16\)$/);
+  });
+
   it('a machine without a Vulkan driver gets the reason, and nothing else is printed', async (t) => {
     if (process.platform !== 'linux') return t.skip('Vulkan is what Linux has');
     const { stdout, stderr } = await inProcess(use, { LD_LIBRARY_PATH: '/usr/lib/chromium' });
@@ -233,7 +263,7 @@ describe('the tuner of the WebGPU kernel', () => {
   });
 
   it('times the real passes of a network, and the network answers as before', async (t) => {
-    const shape = { ...smallShape, lstm: [3] };
+    const shape = shapeOf(3, 3, [3], [1]);
     const weights = exampleWeights(shape, 1);
     const batch = exampleBatch(shape, 40, 2);
     const answers = [];

@@ -66,7 +66,9 @@ export async function findAdapter({
   }
   if (adapter === null) {
     const which = name === undefined ? 'no GPU adapter' : `no GPU adapter called '${name}'`;
-    return { unavailable: `${which}: there is no GPU, or its driver has no Vulkan, Metal or Direct3D 12` };
+    return {
+      unavailable: `${which}: there is no GPU, or its driver is missing, broken, or too old for WebGPU (Vulkan, Metal, Direct3D 12)`,
+    };
   }
   return { adapter, facts: factsOf(adapter) };
 }

@@ -10,8 +10,11 @@
 import type { NetworkPlan } from './plan.ts';
 import { CHUNK } from './shaders-common.ts';
 
-/** How often a call is begun anew before its gradient counts as one without bounds. */
-export const MOST_ATTEMPTS = 6;
+/**
+ * Tries before a gradient counts as one without bounds. The last one's largest begins at 2^-8: a smaller scale would lose
+ * at its beginning what it saves at its end. It may grow by 2^23 on its way.
+ */
+export const MOST_ATTEMPTS = 3;
 const TARGET = 8;
 const BACK_OFF = 8;
 

@@ -4,6 +4,7 @@
  * counted, as nowhere in this project.
  */
 import type { NetworkShape } from '../kernel.ts';
+import type { Cut, Direction } from './cut.ts';
 import { type NetworkPlan, planNetwork } from './plan.ts';
 import { GRADIENT_ROWS } from './shaders-backward.ts';
 
@@ -15,13 +16,13 @@ export interface DeviceWork {
   readonly requestedBytes: number;
 }
 
-/** Of a training sequence (gradient) or of an inference. */
-export function deviceWork(shape: NetworkShape, kind: 'training' | 'inference'): DeviceWork {
-  const plan = planNetwork(shape);
+/** Of a training sequence (gradient) or of an inference. @param half as the kernel `webgpu-f16` keeps its numbers */
+export function deviceWork(shape: NetworkShape, kind: 'training' | 'inference', half = false): DeviceWork {
+  const plan = planNetwork(shape, half);
   const layers = plan.lstm.map((_, l) => layerWork(plan, l, kind === 'training'));
   const dense = plan.dense.reduce((sum, { inputs, units }) => sum + 2 * inputs * units, 0);
   // Windows gathered: a read of the matrix and a write.
-  const gathered = 8 * plan.steps * plan.features;
+  const gathered = (4 + (half ? 2 : 4)) * plan.steps * plan.features;
   const total = (of: (layer: DeviceWork) => number) => layers.reduce((sum, layer) => sum + of(layer), 0);
   return {
     flops: total(({ flops }) => flops) + (kind === 'training' ? 3 : 1) * dense,
@@ -30,24 +31,45 @@ export function deviceWork(shape: NetworkShape, kind: 'training' | 'inference'):
   };
 }
 
-function layerWork({ steps: T, lstm }: NetworkPlan, l: number, training: boolean): DeviceWork {
+function layerWork({ steps: T, lstm, half }: NetworkPlan, l: number, training: boolean): DeviceWork {
   const { inputs: I, units: H } = lstm[l];
   const K = I + H;
   const top = l === lstm.length - 1;
+  // Bytes of one number a unit over all steps.
+  const kept = (half ? 2 : 4) * T;
   const forwardFlops = 2 * T * 4 * H * K;
-  const forward = 4 * T * (I + (top ? 0 : H));
+  const forward = kept * (I + (top ? 0 : H));
   if (!training) return { flops: forwardFlops, memoryBytes: forward, requestedBytes: forward };
-  const gates = 16 * T * H;
-  const cells = 4 * T * H;
-  const kept = 4 * T * H + gates + cells;
+  const gates = 4 * kept * H;
+  const cells = kept * H;
+  const written = kept * H + gates + cells;
   // Gates read and written, each cell read as c_t and as c_{t-1}; what comes from above where it comes at every step.
-  const backward = (reads: number) => 2 * gates + reads * cells + (top ? 0 : 4 * T * H);
-  const below = (reads: number) => (l > 0 ? reads * gates + 4 * T * I : 0);
+  const backward = (reads: number) => 2 * gates + reads * cells + (top ? 0 : kept * H);
+  const below = (reads: number) => (l > 0 ? reads * gates + kept * I : 0);
   const blocks = Math.ceil((K + 1) / GRADIENT_ROWS);
   return {
     // Forward; back through the recurrent weights, and the inputs' where a layer is below; the weights' gradient.
     flops: forwardFlops + 2 * T * 4 * H * (H + (l > 0 ? I : 0)) + 2 * T * 4 * H * (K + 1),
-    memoryBytes: forward + kept + backward(1) + below(1) + gates + 4 * T * K,
-    requestedBytes: forward + kept + backward(2) + below(I) + blocks * gates + 4 * T * K * H,
+    memoryBytes: forward + written + backward(1) + below(1) + gates + kept * K,
+    requestedBytes: forward + written + backward(2) + below(I) + blocks * gates + kept * K * H,
+  };
+}
+
+/** What the inner loop of a pass over an LSTM's rows costs a warp of 32 threads on a GPU of NVIDIA's kind. */
+export interface RowCost {
+  /** Multiply-add instructions; 4 a clock on each multiprocessor. */
+  readonly multiplyAdds: number;
+  /** 128 bytes of workgroup memory; one a clock on each multiprocessor. A read that all threads share counts as one. */
+  readonly reads: number;
+}
+
+/** @param cut with its weights in workgroup memory, and states read there */
+export function rowCost(direction: Direction, cut: Pick<Cut, 'sequences' | 'units'>, half = false): RowCost {
+  const vectors = cut.sequences / 4;
+  // A weight is a vec4 of each thread's own unit: 16 bytes, or 8, of 32 threads.
+  const weights = (half ? 2 : 4) * cut.units;
+  return {
+    multiplyAdds: 16 * cut.units * vectors,
+    reads: weights + (direction === 'forward' ? 1 : 4) * vectors,
   };
 }
