@@ -79,6 +79,14 @@ describe('training on a GPU', { skip: missing && `${missing} is missing: install
     assert.deepEqual([mpi.ranks, mpi.weightsHash], [2, one.weightsHash]);
   });
 
+  it('refuses half precision in one line where the GPU has none', async (t) => {
+    const { gpu } = await answer<{ gpu: { features: string[] } }>(['doctor'], folder.path);
+    if (gpu.features.includes('shader-f16')) return t.skip('this adapter has it');
+    const { status, stderr } = await start([...TRAIN, '--models', 'half', '--kernel', 'webgpu-f16'], folder.path).ended;
+    assert.equal(status, 1);
+    assert.match(stderr, /^BARCAST_E_KERNEL_UNAVAILABLE: .*no half precision.*$/m);
+  });
+
   it('doctor tells the GPU', async () => {
     const { gpu } = await answer<{ gpu: { name: string; limits: object } }>(['doctor'], folder.path);
     assert.match(gpu.name, /./);
