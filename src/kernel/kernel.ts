@@ -141,7 +141,7 @@ export interface KernelTolerance {
 }
 
 export const FLOAT32_TOLERANCE: KernelTolerance = { outputs: 1e-5, gradients: 1e-4 };
-export const FLOAT16_TOLERANCE: KernelTolerance = { outputs: 1e-2, gradients: 2e-2 };
+export const FLOAT16_TOLERANCE: KernelTolerance = { outputs: 5e-3, gradients: 1e-2 };
 
 /** A way to compute. */
 export interface Kernel {
