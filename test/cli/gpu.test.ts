@@ -7,12 +7,13 @@ import { fileURLToPath } from 'node:url';
 import type { EpochMs } from '../../src/base/index.ts';
 import { startExchange } from '../../src/sources/index.ts';
 import { MPIRUN } from '../collective/support.ts';
-import { swiftShader } from '../kernel/webgpu-support.ts';
+import { lavapipe, swiftShader } from '../kernel/webgpu-support.ts';
 import { answer, start, temporaryFolder } from './support.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const SYMBOLS = ['SPY', 'KO'];
 const TRAIN = ['train', '--epochs', '5', '--batch', '128', '--seed', '3', '--name', 'm', '--checkpoint-every', '0.001'];
+const MODEST = ['train', '--epochs', '1', '--batch', '256', '--seed', '3', '--kernel', 'webgpu', '--name', 'r'];
 const missing = Object.values(swiftShader).find((path) => !existsSync(path));
 
 interface Trained {
@@ -53,30 +54,33 @@ describe('training on a GPU', { skip: missing && `${missing} is missing: install
   });
 
   it('two devices as two ranks give the weights of one, as threads and under Open MPI', async () => {
-    const short = [
-      'train',
-      '--epochs',
-      '1',
-      '--batch',
-      '256',
-      '--seed',
-      '3',
-      '--kernel',
-      'webgpu',
-      '--name',
-      'r',
-      '--json',
-    ];
-    const one = await answer<Trained>([...short.slice(0, -1), '--models', 'one'], folder.path);
+    const one = await answer<Trained>([...MODEST, '--models', 'one'], folder.path);
     const threads = ['--models', 'threads', '--collective', 'threads', '--workers', '2'];
-    const two = await answer<Trained>([...short.slice(0, -1), ...threads], folder.path);
+    const two = await answer<Trained>([...MODEST, ...threads], folder.path);
     assert.deepEqual([two.ranks, two.weightsHash], [2, one.weightsHash]);
     const ranks = await new Promise<string>((resolve, reject) => {
-      const words = [...MPIRUN, '-n', '2', process.execPath, MAIN, ...short, '--models', 'mpi'];
+      const words = [...MPIRUN, '-n', '2', process.execPath, MAIN, ...MODEST, '--json', '--models', 'mpi'];
       execFile('mpirun', words, { cwd: folder.path }, (error, stdout) => (error ? reject(error) : resolve(stdout)));
     });
     const mpi = JSON.parse(ranks) as Trained;
     assert.deepEqual([mpi.ranks, mpi.weightsHash], [2, one.weightsHash]);
+  });
+
+  it('two GPUs that differ refuse to train together', async (t) => {
+    const other = Object.entries(lavapipe);
+    if (other.length === 0) return t.skip("this machine's own GPU is tested");
+    const missing = other.find(([, path]) => path.endsWith('.json') && !existsSync(path));
+    if (missing) return t.skip(`${missing[1]} is missing: run 'node scripts/lavapipe.mjs'`);
+    const train = [...MODEST, '--models', 'mixed', '--rank-timeout', '120'];
+    const rank = [process.execPath, MAIN, ...train];
+    const otherEnv = other.map(([name, value]) => `${name}=${value}`);
+    const words = [...MPIRUN, '-n', '1', ...rank, ':', '-n', '1', 'env', ...otherEnv, ...rank];
+    const told = await new Promise<string>((resolve, reject) => {
+      execFile('mpirun', words, { cwd: folder.path }, (error, _, stderr) =>
+        error ? resolve(stderr) : reject(new Error('they trained')),
+      );
+    });
+    assert.match(told, /^BARCAST_E_\w+: .*swiftshader.*llvmpipe|^BARCAST_E_\w+: .*llvmpipe.*swiftshader/im);
   });
 
   it('refuses half precision in one line where the GPU has none', async (t) => {
