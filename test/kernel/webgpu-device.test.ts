@@ -107,6 +107,28 @@ describe('the device of the WebGPU kernel', () => {
     device.close();
   });
 
+  it('a full memory is an error with its code, and the device stays good', async (t) => {
+    const unavailable = takeTestGpu();
+    const opened = unavailable === undefined ? await openDevice() : { unavailable };
+    if ('unavailable' in opened) return t.skip(`no device: ${opened.unavailable}`);
+    const { device } = opened;
+    try {
+      if (!device.facts.software) return t.skip("this machine's own GPU is not filled");
+      const fill = async () => {
+        for (let count = 0; count < 16; count++)
+          await device.buffers({ matrix: device.limits.maxBufferSize }, USAGE.storage);
+      };
+      await assert.rejects(fill, {
+        code: 'BARCAST_E_DEVICE',
+        message: /has no memory left for this network and batch$/,
+      });
+      const { one } = await device.buffers({ one: 64 }, USAGE.storage);
+      assert.equal(one.size, 64);
+    } finally {
+      device.close();
+    }
+  });
+
   it('tells what it is', async (t) => {
     const unavailable = takeTestGpu();
     if (unavailable !== undefined) return t.skip(unavailable);

@@ -4,7 +4,6 @@
  * counted, as nowhere in this project.
  */
 import type { NetworkShape } from '../kernel.ts';
-import type { Cut, Direction } from './cut.ts';
 import { type NetworkPlan, planNetwork } from './plan.ts';
 import { GRADIENT_ROWS } from './shaders-backward.ts';
 
@@ -52,24 +51,5 @@ function layerWork({ steps: T, lstm, half }: NetworkPlan, l: number, training: b
     flops: forwardFlops + 2 * T * 4 * H * (H + (l > 0 ? I : 0)) + 2 * T * 4 * H * (K + 1),
     memoryBytes: forward + written + backward(1) + below(1) + gates + kept * K,
     requestedBytes: forward + written + backward(2) + below(I) + blocks * gates + kept * K * H,
-  };
-}
-
-/** What the inner loop of a pass over an LSTM's rows costs a warp of 32 threads on a GPU of NVIDIA's kind. */
-export interface RowCost {
-  /** Multiply-add instructions; 4 a clock on each multiprocessor. */
-  readonly multiplyAdds: number;
-  /** 128 bytes of workgroup memory; one a clock on each multiprocessor. A read that all threads share counts as one. */
-  readonly reads: number;
-}
-
-/** @param cut with its weights in workgroup memory, and states read there */
-export function rowCost(direction: Direction, cut: Pick<Cut, 'sequences' | 'units'>, half = false): RowCost {
-  const vectors = cut.sequences / 4;
-  // A weight is a vec4 of each thread's own unit: 16 bytes, or 8, of 32 threads.
-  const weights = (half ? 2 : 4) * cut.units;
-  return {
-    multiplyAdds: 16 * cut.units * vectors,
-    reads: weights + (direction === 'forward' ? 1 : 4) * vectors,
   };
 }
