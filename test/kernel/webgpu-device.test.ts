@@ -107,6 +107,17 @@ describe('the device of the WebGPU kernel', () => {
     device.close();
   });
 
+  it('a shader that the driver refuses leaves the device good', async (t) => {
+    const unavailable = takeTestGpu();
+    const opened = unavailable === undefined ? await openDevice() : { unavailable };
+    if ('unavailable' in opened) return t.skip(`no device: ${opened.unavailable}`);
+    const { device } = opened;
+    const shader = (threads: number) => `@compute @workgroup_size(${threads}) fn main() {}`;
+    await refuses('BARCAST_E_DEVICE', () => device.pipeline('too large', shader(65_536)));
+    await device.pipeline('small', shader(1));
+    device.close();
+  });
+
   it('a full memory is an error with its code, and the device stays good', async (t) => {
     const unavailable = takeTestGpu();
     const opened = unavailable === undefined ? await openDevice() : { unavailable };

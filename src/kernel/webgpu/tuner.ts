@@ -62,11 +62,17 @@ export class Tuner {
         const usual = this.#usual(layer, direction);
         const { taken, answer } = await timed(usual);
         let best = { cut: usual, taken };
-        for (const cut of this.#cutsOf(layer, direction)) {
-          if (sameCut(cut, usual)) continue;
-          const found = await timed(cut);
-          if (found.answer === answer && found.taken < best.taken) best = { cut, taken: found.taken };
-        }
+        const race = async (cuts: readonly Cut[]) => {
+          for (const cut of cuts) {
+            if (sameCut(cut, usual)) continue;
+            const found = await timed(cut);
+            if (found.answer === answer && found.taken < best.taken) best = { cut, taken: found.taken };
+          }
+        };
+        const cuts = this.#cutsOf(layer, direction);
+        await race(cuts.filter(({ shuffled }) => !shuffled));
+        const shuffled = { ...best.cut, groups: 1, shuffled: true };
+        await race(cuts.filter((cut) => sameCut(cut, shuffled)));
         this.#cuts.set(key, best.cut);
         made++;
       }
