@@ -1,6 +1,7 @@
 /** A benchmark checks the answer before it times it: a kernel against the reference, on the network to be timed. */
 import { BarcastError } from '../src/base/index.ts';
 import {
+  FLOAT32_TOLERANCE,
   GRADIENT_SCALE,
   initialWeights,
   type Kernel,
@@ -9,9 +10,6 @@ import {
 } from '../src/kernel/index.ts';
 import { batchOf, windowsOf } from './standard-model.ts';
 
-/** Of the largest element. */
-const GRADIENT_TOLERANCE = 1e-4;
-const OUTPUT_TOLERANCE = 1e-5;
 const SEQUENCES = 33;
 
 const largest = (values: ArrayLike<number>) =>
@@ -42,6 +40,7 @@ export async function checkAgainstReference(
   kernel: Kernel,
   shape: NetworkShape,
 ): Promise<{ outputs: number; gradients: number }> {
+  const { tolerance = FLOAT32_TOLERANCE } = kernel;
   const weights = initialWeights(shape, 1);
   // Keeps a ReLU output alive: one that answers 0 for every window has no gradient to compare.
   weights[weights.length - 1] = 1;
@@ -54,8 +53,8 @@ export async function checkAgainstReference(
       Float64Array.from(sums, (sum) => Number(sum) / GRADIENT_SCALE),
     );
     return {
-      outputs: differ('outputs', found, expected, 1, OUTPUT_TOLERANCE),
-      gradients: differ('gradients', gradient, exact, largest(exact.subarray(0, -1)), GRADIENT_TOLERANCE),
+      outputs: differ('outputs', found, expected, 1, tolerance.outputs),
+      gradients: differ('gradients', gradient, exact, largest(exact.subarray(0, -1)), tolerance.gradients),
     };
   } finally {
     for (const network of networks) network.close();

@@ -29,8 +29,9 @@ export async function benchInfer(
     gflops,
     peakGflops,
     shareOfPeak: peakGflops === null ? null : gflops / peakGflops,
-    work:
-      kernel.name === 'webgpu' ? deviceRates(deviceWork(shape, 'inference'), (1000 * symbols) / timing.median) : null,
+    work: kernel.name.startsWith('webgpu')
+      ? deviceRates(deviceWork(shape, 'inference', kernel.name === 'webgpu-f16'), (1000 * symbols) / timing.median)
+      : null,
     timing,
     differencesFromReference: differences,
     ...circumstances(),

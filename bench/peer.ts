@@ -1,6 +1,6 @@
 /**
  * Other tools on the same network, in the same run: a peer is a command that prints one JSON object as its last line,
- * with `peer` (its name), `train_seq_per_s_bN` for batch sizes N, and `infer500_ms_p50`.
+ * with `peer` (its name), `train_seq_per_s_bN` for batch sizes N, and `inferN_ms_p50` for an inference of N windows.
  */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
@@ -11,8 +11,8 @@ export interface PeerAnswer {
   readonly command: string;
   /** Of its best batch size. */
   readonly sequencesPerSecond: number | null;
-  /** Milliseconds of one inference of 500 windows. */
-  readonly infer500Ms: number | null;
+  /** Milliseconds of one inference, by the number of its windows. */
+  readonly inferMs: Readonly<Record<number, number>>;
 }
 
 /** Runs a peer's command, split at blanks. @throws BARCAST_E_USAGE when it fails or prints no such object */
@@ -28,7 +28,12 @@ async function askPeer(command: string): Promise<PeerAnswer> {
       name: String(answer.peer ?? program),
       command,
       sequencesPerSecond: rates.length > 0 ? Math.max(...rates) : null,
-      infer500Ms: typeof answer.infer500_ms_p50 === 'number' ? answer.infer500_ms_p50 : null,
+      inferMs: Object.fromEntries(
+        Object.entries(answer).flatMap(([name, ms]) => {
+          const windows = /^infer(\d+)_ms_p50$/.exec(name)?.[1];
+          return windows !== undefined && typeof ms === 'number' ? [[Number(windows), ms]] : [];
+        }),
+      ),
     };
   } catch (error) {
     throw new BarcastError(

@@ -48,7 +48,9 @@ export async function benchTrain(
     peakGflops,
     shareOfPeak: peakGflops === null ? null : best.gflops / peakGflops,
     /** Of a sequence, and their rates at the best batch; null but for a GPU. */
-    work: kernel.name === 'webgpu' ? deviceRates(deviceWork(shape, 'training'), best.sequencesPerSecond) : null,
+    work: kernel.name.startsWith('webgpu')
+      ? deviceRates(deviceWork(shape, 'training', kernel.name === 'webgpu-f16'), best.sequencesPerSecond)
+      : null,
     batches: figures,
     differencesFromReference: differences,
     ...circumstances(),

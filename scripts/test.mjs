@@ -9,6 +9,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { fetchLavapipe } from './lavapipe.mjs';
 import { runtimeOf, setUp } from './setup.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -45,6 +46,8 @@ function installPrograms() {
 
 await setUp(root);
 installPrograms();
+const lacking = fetchLavapipe(root, say);
+if (lacking !== undefined) say(`${lacking}; the tests of half precision are left out`);
 const runtime = runtimeOf(root);
 const named = process.argv.slice(2);
 // globSync is in Node 22 and later; the checkout's own Node finds the files when this one is older.

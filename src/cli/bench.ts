@@ -77,7 +77,7 @@ action<BenchCommand & { symbols: number }>(infer, (context, options) =>
     const before = await askPeers(options.peer);
     const ours = await benchInfer(kernel, { ...options, peakGflops: await peakOf(kernel) });
     const after = await askPeers(options.peer);
-    const peers = peerFigures(before, after, (answer) => answer.infer500Ms, Math.min);
+    const peers = peerFigures(before, after, ({ inferMs }) => inferMs[options.symbols] ?? null, Math.min);
     const compared = peers.map((peer) => ({ ...peer, ratio: peer.best / ours.p50Ms }));
     const { timing, windowsPerSecond, gflops, shareOfPeak } = ours;
     const text = [
@@ -86,7 +86,7 @@ action<BenchCommand & { symbols: number }>(infer, (context, options) =>
       ...describeRates(ours.work),
       ...compared.map(
         ({ name, runs, ratio }) =>
-          `${name}, 500 windows: ${runs.map((run) => `${run.toFixed(2)} ms`).join(' and ')}; ours is ${ratio.toFixed(2)} times as fast as its best`,
+          `${name}: ${runs.map((run) => `${run.toFixed(2)} ms`).join(' and ')}; ours is ${ratio.toFixed(2)} times as fast as its best`,
       ),
     ].join('\n');
     return { json: { ...ours, peers: compared }, text };

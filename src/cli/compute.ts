@@ -13,7 +13,7 @@ export const withCompute = (target: Command): Command =>
   target
     .addOption(
       new Option('--kernel <kernel>', 'what computes')
-        .choices(['auto', 'native', 'webgpu', 'reference'])
+        .choices(['auto', 'native', 'webgpu', 'webgpu-f16', 'reference'])
         .default('auto'),
     )
     .addOption(new Option('--workers <n>', 'worker threads (default: one a core)').argParser(wholeNumber(1, 256)));

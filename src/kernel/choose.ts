@@ -26,6 +26,8 @@ const offers: KernelOffers = {
   // Loaded only when asked for: it brings a foreign-function library that need not be there.
   native: async (threads, blocking) => (await import('./native.ts')).offerNative({ threads, blocking }),
   webgpu: async () => (await import('./webgpu.ts')).offerWebgpu({ adapter: process.env.BARCAST_ADAPTER }),
+  'webgpu-f16': async () =>
+    (await import('./webgpu.ts')).offerWebgpu({ adapter: process.env.BARCAST_ADAPTER, half: true }),
 };
 
 /**
@@ -45,7 +47,7 @@ export async function chooseKernelFrom(
     throw new BarcastError(
       'BARCAST_E_USAGE',
       `no kernel is called '${name}'`,
-      `choose auto, native, webgpu or reference`,
+      `choose auto, native, webgpu, webgpu-f16 or reference`,
     );
   }
   if (threads !== undefined && !(Number.isSafeInteger(threads) && threads >= 1)) {

@@ -8,7 +8,8 @@
  * 1 to 512 time steps, 1 to 4 dense layers of 1 to 256 units, any number of sequences.
  */
 
-export type KernelName = 'reference' | 'native' | 'webgpu';
+/** `webgpu-f16` is `webgpu` with LSTM layers in half precision. */
+export type KernelName = 'reference' | 'native' | 'webgpu' | 'webgpu-f16';
 export type Activation = 'linear' | 'relu';
 
 /** A network: LSTM layers, dropout on the last one's final hidden state, dense layers. The last dense is the output. */
@@ -133,6 +134,15 @@ export interface KernelNetwork {
   close(): void;
 }
 
+/** How far a kernel may be from the reference, of the largest number of an output or of a parameter's gradient. */
+export interface KernelTolerance {
+  readonly outputs: number;
+  readonly gradients: number;
+}
+
+export const FLOAT32_TOLERANCE: KernelTolerance = { outputs: 1e-5, gradients: 1e-4 };
+export const FLOAT16_TOLERANCE: KernelTolerance = { outputs: 5e-3, gradients: 1e-2 };
+
 /** A way to compute. */
 export interface Kernel {
   readonly name: KernelName;
@@ -142,6 +152,8 @@ export interface Kernel {
   readonly description: string;
   /** Kernels of the same version and arithmetic give the same bits; others may differ in the last ones. */
   readonly arithmetic: string;
+  /** {@link FLOAT32_TOLERANCE} when absent. */
+  readonly tolerance?: KernelTolerance;
   /** A GPU whose work the processor does: for tests, never chosen by itself. */
   readonly software?: boolean;
   /** @param weights `[P]`, copied. @throws BARCAST_E_SHAPE */

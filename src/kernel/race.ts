@@ -1,12 +1,9 @@
 /** Two questions about a kernel on this machine, answered in a second: is it right, and how fast is it? */
 import { Random } from '../base/index.ts';
 import type { Kernel, NetworkShape, TrainingBatch } from './kernel.ts';
-import { GRADIENT_SCALE } from './kernel.ts';
+import { FLOAT32_TOLERANCE, GRADIENT_SCALE } from './kernel.ts';
 import { initialWeights, parametersOf } from './parameters.ts';
 import { referenceKernel } from './reference.ts';
-
-const OUTPUT_TOLERANCE = 1e-5;
-const GRADIENT_TOLERANCE = 1e-4;
 
 const checked: NetworkShape = {
   windowLength: 12,
@@ -64,12 +61,13 @@ export async function selfCheck(kernel: Kernel): Promise<string | undefined> {
       network.close();
     }
   }
+  const { tolerance = FLOAT32_TOLERANCE } = kernel;
   const [found, expected] = answers;
   const outputs = difference(found.outputs, expected.outputs, 0, expected.outputs.length);
-  if (!(outputs <= OUTPUT_TOLERANCE)) return `its outputs are off by ${outputs.toExponential(1)}`;
+  if (!(outputs <= tolerance.outputs)) return `its outputs are off by ${outputs.toExponential(1)}`;
   for (const { name, offset, length } of parametersOf(checked)) {
     const gradient = difference(found.gradient, expected.gradient, offset, offset + length);
-    if (!(gradient <= GRADIENT_TOLERANCE)) return `the gradient of ${name} is off by ${gradient.toExponential(1)}`;
+    if (!(gradient <= tolerance.gradients)) return `the gradient of ${name} is off by ${gradient.toExponential(1)}`;
   }
   return undefined;
 }

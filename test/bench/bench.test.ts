@@ -78,7 +78,7 @@ describe('a benchmark', () => {
       const script = join(folder.path, 'peer.sh');
       writeFileSync(
         script,
-        `#!/bin/sh\necho x >> ${folder.path}/runs\nn=$(wc -l < ${folder.path}/runs)\necho noise\necho "{\\"peer\\": \\"slow 1\\", \\"train_seq_per_s_b32\\": 7, \\"train_seq_per_s_b64\\": $((n * 10))}"\n`,
+        `#!/bin/sh\necho x >> ${folder.path}/runs\nn=$(wc -l < ${folder.path}/runs)\necho noise\necho "{\\"peer\\": \\"slow 1\\", \\"train_seq_per_s_b32\\": 7, \\"train_seq_per_s_b64\\": $((n * 10)), \\"infer40_ms_p50\\": $((9 - n))}"\n`,
       );
       chmodSync(script, 0o755);
       const [before, after] = [await askPeers([script]), await askPeers([script])];
@@ -87,8 +87,12 @@ describe('a benchmark', () => {
         [{ name: 'slow 1', command: script, runs: [10, 20], best: 20 }],
       );
       assert.deepEqual(
-        peerFigures(before, after, (peer) => peer.infer500Ms, Math.min),
+        peerFigures(before, after, ({ inferMs }) => inferMs[500] ?? null, Math.min),
         [],
+      );
+      assert.deepEqual(
+        peerFigures(before, after, ({ inferMs }) => inferMs[40] ?? null, Math.min),
+        [{ name: 'slow 1', command: script, runs: [8, 7], best: 7 }],
       );
       await assert.rejects(askPeers(['/nonexistent/peer']), withCode('BARCAST_E_USAGE', /gave no figures/));
     } finally {

@@ -7,13 +7,19 @@ import { fileURLToPath } from 'node:url';
 import type { EpochMs } from '../../src/base/index.ts';
 import { startExchange } from '../../src/sources/index.ts';
 import { MPIRUN } from '../collective/support.ts';
-import { swiftShader } from '../kernel/webgpu-support.ts';
+import { lavapipe, swiftShader } from '../kernel/webgpu-support.ts';
 import { answer, start, temporaryFolder } from './support.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const SYMBOLS = ['SPY', 'KO'];
 const TRAIN = ['train', '--epochs', '5', '--batch', '128', '--seed', '3', '--name', 'm', '--checkpoint-every', '0.001'];
+const MODEST = ['train', '--epochs', '1', '--batch', '256', '--seed', '3', '--kernel', 'webgpu', '--name', 'r'];
 const missing = Object.values(swiftShader).find((path) => !existsSync(path));
+const noLavapipe = !lavapipe.VK_ICD_FILENAMES
+  ? "this machine's own GPU is tested"
+  : existsSync(lavapipe.VK_ICD_FILENAMES)
+    ? undefined
+    : `${lavapipe.VK_ICD_FILENAMES} is missing: run 'node scripts/lavapipe.mjs'`;
 
 interface Trained {
   readonly kernel: string;
@@ -53,30 +59,54 @@ describe('training on a GPU', { skip: missing && `${missing} is missing: install
   });
 
   it('two devices as two ranks give the weights of one, as threads and under Open MPI', async () => {
-    const short = [
-      'train',
-      '--epochs',
-      '1',
-      '--batch',
-      '256',
-      '--seed',
-      '3',
-      '--kernel',
-      'webgpu',
-      '--name',
-      'r',
-      '--json',
-    ];
-    const one = await answer<Trained>([...short.slice(0, -1), '--models', 'one'], folder.path);
+    const one = await answer<Trained>([...MODEST, '--models', 'one'], folder.path);
     const threads = ['--models', 'threads', '--collective', 'threads', '--workers', '2'];
-    const two = await answer<Trained>([...short.slice(0, -1), ...threads], folder.path);
+    const two = await answer<Trained>([...MODEST, ...threads], folder.path);
     assert.deepEqual([two.ranks, two.weightsHash], [2, one.weightsHash]);
     const ranks = await new Promise<string>((resolve, reject) => {
-      const words = [...MPIRUN, '-n', '2', process.execPath, MAIN, ...short, '--models', 'mpi'];
+      const words = [...MPIRUN, '-n', '2', process.execPath, MAIN, ...MODEST, '--json', '--models', 'mpi'];
       execFile('mpirun', words, { cwd: folder.path }, (error, stdout) => (error ? reject(error) : resolve(stdout)));
     });
     const mpi = JSON.parse(ranks) as Trained;
     assert.deepEqual([mpi.ranks, mpi.weightsHash], [2, one.weightsHash]);
+  });
+
+  it('two GPUs that differ refuse to train together', async (t) => {
+    if (noLavapipe) return t.skip(noLavapipe);
+    const train = [...MODEST, '--models', 'mixed', '--rank-timeout', '120'];
+    const rank = [process.execPath, MAIN, ...train];
+    const otherEnv = Object.entries(lavapipe).map(([name, value]) => `${name}=${value}`);
+    const words = [...MPIRUN, '-n', '1', ...rank, ':', '-n', '1', 'env', ...otherEnv, ...rank];
+    const told = await new Promise<string>((resolve, reject) => {
+      execFile('mpirun', words, { cwd: folder.path }, (error, _, stderr) =>
+        error ? resolve(stderr) : reject(new Error('they trained')),
+      );
+    });
+    assert.match(told, /^BARCAST_E_\w+: .*swiftshader.*llvmpipe|^BARCAST_E_\w+: .*llvmpipe.*swiftshader/im);
+  });
+
+  it('trains in half precision, to the same weights on two ranks', async (t) => {
+    if (noLavapipe) return t.skip(noLavapipe);
+    const before = { ...process.env };
+    Object.assign(process.env, lavapipe);
+    try {
+      const half = MODEST.map((word) => (word === 'webgpu' ? 'webgpu-f16' : word));
+      const one = await answer<Trained>([...half, '--models', 'half'], folder.path);
+      assert.equal(one.kernel, 'webgpu-f16');
+      const threads = ['--models', 'halves', '--collective', 'threads', '--workers', '2'];
+      const two = await answer<Trained>([...half, ...threads], folder.path);
+      assert.deepEqual([two.ranks, two.weightsHash], [2, one.weightsHash]);
+    } finally {
+      Object.assign(process.env, before);
+    }
+  });
+
+  it('refuses half precision in one line where the GPU has none', async (t) => {
+    const { gpu } = await answer<{ gpu: { features: string[] } }>(['doctor'], folder.path);
+    if (gpu.features.includes('shader-f16')) return t.skip('this adapter has it');
+    const { status, stderr } = await start([...TRAIN, '--models', 'half', '--kernel', 'webgpu-f16'], folder.path).ended;
+    assert.equal(status, 1);
+    assert.match(stderr, /^BARCAST_E_KERNEL_UNAVAILABLE: .*no half precision.*$/m);
   });
 
   it('doctor tells the GPU', async () => {

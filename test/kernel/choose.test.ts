@@ -11,6 +11,7 @@ const offers: KernelOffers = {
   reference: () => ({ kernel: referenceKernel() }),
   native: (threads = 2) => ({ kernel: native(threads) }),
   webgpu: () => ({ unavailable: 'no adapter' }),
+  'webgpu-f16': () => ({ unavailable: 'no adapter' }),
 };
 
 describe('choosing a kernel', () => {

@@ -2,15 +2,18 @@
  * The suite that every kernel passes: {@link kernelBehaviour}, {@link kernelRefusals}, and agreement with the reference kernel on shapes
  * across the limits of `kernel.ts`.
  *
- * Tolerances are for float32 kernels: outputs within 1e-5 of the largest output, the gradient of every named
+ * Tolerances are the kernel's own, for float32: outputs within 1e-5 of the largest output, the gradient of every named
  * parameter within 1e-4 of its largest element, the loss within 1e-5 of itself.
  */
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import {
+  FLOAT32_TOLERANCE,
   GRADIENT_SCALE,
   type GradientSums,
+  type Kernel,
   type KernelNetwork,
+  type KernelTolerance,
   type Loss,
   type NetworkShape,
   parametersOf,
@@ -21,14 +24,12 @@ import { kernelRefusals } from './conformance-refusals.ts';
 import { exampleBatch, exampleWindows, shapeOf, usualShape } from './examples.ts';
 import { assertClose, assertNear, describeKernel, type OfferKernel, withNetwork } from './support.ts';
 
-const OUTPUT_TOLERANCE = 1e-5;
-const GRADIENT_TOLERANCE = 1e-4;
-const LOSS_TOLERANCE = 1e-5;
-
 /** Sizes to go through, for kernels that take long to get ready for a shape. */
 export interface ConformanceSizes {
   /** Hidden units; 1 to 35 when absent. */
   readonly hidden?: readonly number[];
+  /** Which of the shapes, and those alone; everything when absent. */
+  readonly cases?: readonly number[];
 }
 
 /** Runs everything on the offered kernel; where there is none, every case is skipped with the reason. */
@@ -76,7 +77,7 @@ const describeCase = (shape: NetworkShape, sequences: number, loss: Loss, perWin
   `${shape.dense.map(({ units, activation }) => `${units} ${activation}`).join('-')}, B ${sequences}, ${loss.kind}` +
   (perWindow ? ', a scale a window' : '');
 
-function kernelAgreement(name: string, offer: OfferKernel, sizes: ConformanceSizes): void {
+export function kernelAgreement(name: string, offer: OfferKernel, sizes: ConformanceSizes): void {
   const hidden = sizes.hidden ?? Array.from({ length: 35 }, (_, index) => index + 1);
   const reference = referenceKernel();
   /** The same work on both kernels, from the same weights. */
@@ -92,16 +93,19 @@ function kernelAgreement(name: string, offer: OfferKernel, sizes: ConformanceSiz
 
   describeKernel(`${name} kernel: agrees with the reference`, offer, (test) => {
     cases.forEach(([shape, sequences, loss, perWindow], index) => {
+      if (sizes.cases?.includes(index) === false) return;
       test(describeCase(shape, sequences, loss, perWindow), async (kernel) => {
         const batch = { ...exampleBatch(shape, sequences, 100 + index, loss, perWindow), firstSequence: 32 * index };
         const { actual, expected } = await onBoth(kernel, shape, 200 + index, async (network) => ({
           outputs: await network.forward(batch),
           gradient: await network.gradient(batch),
         }));
-        assertClose(actual.outputs, expected.outputs, OUTPUT_TOLERANCE, 'output');
-        assertGradientsAgree(shape, actual.gradient, expected.gradient);
+        assertClose(actual.outputs, expected.outputs, toleranceOf(kernel).outputs, 'output');
+        assertGradientsAgree(shape, actual.gradient, expected.gradient, toleranceOf(kernel));
       });
     });
+
+    if (sizes.cases) return;
 
     test('every small number of sequences', async (kernel) => {
       const shape = shapeOf(5, 2, [9], [3, 1], 0.3);
@@ -111,8 +115,8 @@ function kernelAgreement(name: string, offer: OfferKernel, sizes: ConformanceSiz
           outputs: await network.forward(batch),
           gradient: await network.gradient(batch),
         }));
-        assertClose(actual.outputs, expected.outputs, OUTPUT_TOLERANCE, `B ${sequences}: output`);
-        assertGradientsAgree(shape, actual.gradient, expected.gradient);
+        assertClose(actual.outputs, expected.outputs, toleranceOf(kernel).outputs, `B ${sequences}: output`);
+        assertGradientsAgree(shape, actual.gradient, expected.gradient, toleranceOf(kernel));
       }
     });
 
@@ -124,8 +128,8 @@ function kernelAgreement(name: string, offer: OfferKernel, sizes: ConformanceSiz
           outputs: await network.forward(batch),
           gradient: await network.gradient(batch),
         }));
-        assertClose(actual.outputs, expected.outputs, OUTPUT_TOLERANCE, `H ${units}: output`);
-        assertGradientsAgree(shape, actual.gradient, expected.gradient);
+        assertClose(actual.outputs, expected.outputs, toleranceOf(kernel).outputs, `H ${units}: output`);
+        assertGradientsAgree(shape, actual.gradient, expected.gradient, toleranceOf(kernel));
       }
     });
 
@@ -133,7 +137,7 @@ function kernelAgreement(name: string, offer: OfferKernel, sizes: ConformanceSiz
       const shape = shapeOf(6, 2, [8], [1]);
       const windows = { ...exampleWindows(shape, 33, 500), gain: Float32Array.of(1e4, -1e6) };
       const { actual, expected } = await onBoth(kernel, shape, 501, (network) => network.forward(windows));
-      assertClose(actual, expected, OUTPUT_TOLERANCE, 'output');
+      assertClose(actual, expected, toleranceOf(kernel).outputs, 'output');
     });
 
     test('thirty steps of training end at the same loss', async (kernel) => {
@@ -151,17 +155,24 @@ function kernelAgreement(name: string, offer: OfferKernel, sizes: ConformanceSiz
   });
 }
 
-function assertGradientsAgree(shape: NetworkShape, actual: GradientSums, expected: GradientSums): void {
+const toleranceOf = ({ tolerance = FLOAT32_TOLERANCE }: Kernel) => tolerance;
+
+export function assertGradientsAgree(
+  shape: NetworkShape,
+  actual: GradientSums,
+  expected: GradientSums,
+  tolerance: KernelTolerance = FLOAT32_TOLERANCE,
+): void {
   assert.equal(actual.sequences, expected.sequences);
   const mean = ({ sums, sequences }: GradientSums) =>
     Array.from(sums, (sum) => Number(sum) / GRADIENT_SCALE / sequences);
   const [actualMean, expectedMean] = [mean(actual), mean(expected)];
   for (const { name, offset, length } of parametersOf(shape)) {
     const block = (values: number[]) => values.slice(offset, offset + length);
-    assertClose(block(actualMean), block(expectedMean), GRADIENT_TOLERANCE, name);
+    assertClose(block(actualMean), block(expectedMean), tolerance.gradients, name);
   }
   const loss = expectedMean.at(-1)!;
-  assertNear(actualMean.at(-1)!, loss, LOSS_TOLERANCE * loss, 'loss');
+  assertNear(actualMean.at(-1)!, loss, tolerance.outputs * loss, 'loss');
 }
 
 /** Several kernels (one on one thread, one on two) train to exactly the same bits. Skipped where one is unavailable. */

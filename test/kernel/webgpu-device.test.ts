@@ -9,18 +9,11 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { NetworkShape } from '../../src/kernel/index.ts';
 import { describeAdapter } from '../../src/kernel/index.ts';
-import { reportAdapter } from '../../src/kernel/webgpu/adapters.ts';
-import { findAdapter, openDevice, USAGE } from '../../src/kernel/webgpu/device.ts';
+import { findAdapter, reportAdapter } from '../../src/kernel/webgpu/adapters.ts';
+import { type ChooseCut, possibleCuts, usualCut, workgroupBytes } from '../../src/kernel/webgpu/cut.ts';
+import { openDevice, USAGE } from '../../src/kernel/webgpu/device.ts';
 import { MatrixCache } from '../../src/kernel/webgpu/matrix-cache.ts';
-import {
-  chunkBytes,
-  chunkSequences,
-  planNetwork,
-  possibleCuts,
-  usualCut,
-  workgroupBytes,
-} from '../../src/kernel/webgpu/plan.ts';
-import type { ChooseCut } from '../../src/kernel/webgpu/steps.ts';
+import { chunkBytes, chunkSequences, planNetwork } from '../../src/kernel/webgpu/plan.ts';
 import { type TimeCuts, Tuner } from '../../src/kernel/webgpu/tuner.ts';
 import { exampleBatch, exampleWeights, exampleWindows, shapeOf, smallShape, usualShape } from './examples.ts';
 import { adam, bitsOf, refuses } from './support.ts';
@@ -114,6 +107,39 @@ describe('the device of the WebGPU kernel', () => {
     device.close();
   });
 
+  it('a shader that the driver refuses leaves the device good', async (t) => {
+    const unavailable = takeTestGpu();
+    const opened = unavailable === undefined ? await openDevice() : { unavailable };
+    if ('unavailable' in opened) return t.skip(`no device: ${opened.unavailable}`);
+    const { device } = opened;
+    const shader = (threads: number) => `@compute @workgroup_size(${threads}) fn main() {}`;
+    await refuses('BARCAST_E_DEVICE', () => device.pipeline('too large', shader(65_536)));
+    await device.pipeline('small', shader(1));
+    device.close();
+  });
+
+  it('a full memory is an error with its code, and the device stays good', async (t) => {
+    const unavailable = takeTestGpu();
+    const opened = unavailable === undefined ? await openDevice() : { unavailable };
+    if ('unavailable' in opened) return t.skip(`no device: ${opened.unavailable}`);
+    const { device } = opened;
+    try {
+      if (!device.facts.software) return t.skip("this machine's own GPU is not filled");
+      const fill = async () => {
+        for (let count = 0; count < 16; count++)
+          await device.buffers({ matrix: device.limits.maxBufferSize }, USAGE.storage);
+      };
+      await assert.rejects(fill, {
+        code: 'BARCAST_E_DEVICE',
+        message: /has no memory left for this network and batch$/,
+      });
+      const { one } = await device.buffers({ one: 64 }, USAGE.storage);
+      assert.equal(one.size, 64);
+    } finally {
+      device.close();
+    }
+  });
+
   it('tells what it is', async (t) => {
     const unavailable = takeTestGpu();
     if (unavailable !== undefined) return t.skip(unavailable);
@@ -148,6 +174,36 @@ describe('the device of the WebGPU kernel', () => {
     });
   }
 
+  // The loader passes over what is no driver; the mock of Chromium is one whose limits are below WebGPU's.
+  const drivers: Record<string, string> = {
+    'that is not there': './nowhere.so',
+    'that is no library': './driver.json',
+    'that is no driver': 'libm.so.6',
+    'too old for WebGPU': '/usr/lib/chromium/libVkICD_mock_icd.so',
+  };
+  for (const [what, library_path] of Object.entries(drivers)) {
+    it(`a driver ${what} is a reason in one line, not a hang`, async (t) => {
+      if (process.platform !== 'linux') return t.skip('Vulkan is what Linux has');
+      const unavailable = takeTestGpu();
+      if (unavailable !== undefined) return t.skip(unavailable);
+      const manifest = join(mkdtempSync(join(tmpdir(), 'barcast-icd-')), 'driver.json');
+      const ICD = { library_path, api_version: '1.1.0' };
+      writeFileSync(manifest, JSON.stringify({ file_format_version: '1.0.0', ICD }));
+      const { stdout } = await inProcess(use, { ...swiftShader, VK_ICD_FILENAMES: manifest });
+      assert.match(stdout, /^no GPU adapter: .*driver is missing, broken, or too old.*\n$/);
+    });
+  }
+
+  it('half precision is refused where the adapter has none', async (t) => {
+    const unavailable = takeTestGpu();
+    if (unavailable !== undefined) return t.skip(unavailable);
+    const report = await reportAdapter();
+    if ('unavailable' in report || report.features.includes('shader-f16')) return t.skip('this adapter has it');
+    const offered = await offerTested({ half: true });
+    assert.ok('unavailable' in offered);
+    assert.match(offered.unavailable, /has no half precision \(shader-f16\)$/);
+  });
+
   it('a machine without a Vulkan driver gets the reason, and nothing else is printed', async (t) => {
     if (process.platform !== 'linux') return t.skip('Vulkan is what Linux has');
     const { stdout, stderr } = await inProcess(use, { LD_LIBRARY_PATH: '/usr/lib/chromium' });
@@ -173,7 +229,7 @@ describe('the memory of the WebGPU kernel', () => {
       const plan = planNetwork(shape);
       for (const layer of plan.lstm) {
         for (const direction of ['forward', 'backward'] as const) {
-          const cuts = possibleCuts(layer, direction, limits);
+          const cuts = possibleCuts(layer, direction, { limits, features: ['subgroups'] });
           assert.ok(cuts.length > 0, `${JSON.stringify(layer)} ${direction}`);
           for (const cut of cuts) {
             assert.ok(workgroupBytes(layer, direction, cut) <= 16384);
@@ -219,14 +275,18 @@ describe('the tuner of the WebGPU kernel', () => {
       const cut = cutOf(layer, direction);
       tried.push(`${direction} ${JSON.stringify(cut)}`);
       const { sequences, groups } = wanted[direction];
-      return Promise.resolve(cut.sequences === sequences && cut.groups === groups && !cut.resident ? 1 : 2);
+      const fast = cut.sequences === sequences && cut.groups === groups && !cut.resident && cut.units === 1;
+      // The fastest of all answers something else, as no cut may.
+      return Promise.resolve({ taken: cut.shuffled ? 0 : fast ? 1 : 2, answer: cut.shuffled ? 'other' : 'same' });
     };
-    assert.equal(await tuner.tune(usualShape, time), 2);
+    assert.equal(await tuner.tune(usualShape, false, time), 2);
+    assert.ok(tried.some((cut) => cut.includes('"shuffled":true')));
     assert.equal(new Set(tried).size, tried.length, 'each cut once');
+    const rest = { units: 1, resident: false, shuffled: false };
     for (const known of [tuner, new Tuner(facts, usual, path)]) {
-      assert.deepEqual(known.cutOf(layer, 'forward'), { ...wanted.forward, resident: false });
-      assert.deepEqual(known.cutOf(layer, 'backward'), { ...wanted.backward, resident: false });
-      assert.equal(await known.tune(usualShape, () => assert.fail('timed again')), 0);
+      assert.deepEqual(known.cutOf(layer, 'forward'), { ...wanted.forward, ...rest });
+      assert.deepEqual(known.cutOf(layer, 'backward'), { ...wanted.backward, ...rest });
+      assert.equal(await known.tune(usualShape, false, () => assert.fail('timed again')), 0);
     }
     const smaller = { ...facts, limits: { ...facts.limits, maxComputeInvocationsPerWorkgroup: 64 } };
     const other: ChooseCut = (own, direction) => usualCut(own, direction, smaller);
@@ -236,7 +296,7 @@ describe('the tuner of the WebGPU kernel', () => {
   });
 
   it('times the real passes of a network, and the network answers as before', async (t) => {
-    const shape = { ...smallShape, lstm: [3] };
+    const shape = shapeOf(3, 3, [3], [1]);
     const weights = exampleWeights(shape, 1);
     const batch = exampleBatch(shape, 40, 2);
     const answers = [];

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import type { GradientSums, KernelNetwork } from '../../src/kernel/index.ts';
-import { possibleCuts } from '../../src/kernel/webgpu/plan.ts';
+import { type Cut, possibleCuts } from '../../src/kernel/webgpu/cut.ts';
 import { kernelConformance } from './conformance.ts';
 import { exampleBatch, exampleWeights, partOf, smallShape } from './examples.ts';
 import { adam, bitsOf, describeKernel, stateBits, withNetwork } from './support.ts';
@@ -13,13 +13,21 @@ kernelConformance('webgpu', () => offerTested(), { hidden: [1, 3, 8, 31, 33, 35]
 
 it('webgpu: every cut of the workgroups gives the same bits', async (t) => {
   const found: { outputs: Uint32Array; gradient: GradientSums }[] = [];
-  // One of each kind: sequences a thread, groups, and where the weights lie.
-  for (const index of [0, 4, 7, 11]) {
+  // One of each kind: sequences and units a thread, groups, where the weights lie, and how states cross.
+  const kinds: Partial<Cut>[] = [
+    { sequences: 8, groups: 4, units: 1, resident: true },
+    { sequences: 4, groups: 2, resident: false },
+    { sequences: 16, groups: 1, resident: true },
+    { sequences: 8, units: 2, groups: 2, resident: true },
+    { sequences: 4, shuffled: true, resident: true },
+    { sequences: 8, units: 2, shuffled: true, resident: false },
+  ];
+  for (const kind of kinds) {
     const offered = await offerTested({
-      cut: (layer, direction, limits) => {
-        const cuts = possibleCuts(layer, direction, limits);
-        return cuts[index % cuts.length];
-      },
+      cut: (layer, direction, facts) =>
+        possibleCuts(layer, direction, facts).find((cut) =>
+          Object.entries({ shuffled: false, ...kind }).every(([key, value]) => cut[key as keyof Cut] === value),
+        )!,
     });
     if ('unavailable' in offered) return t.skip(`no kernel: ${offered.unavailable}`);
     const shape = { ...smallShape, lstm: [6] };

@@ -6,143 +6,25 @@
  * BARCAST_E_DEVICE when it is silent for longer than the timeout. After the last two the device is not used again.
  */
 import { BarcastError } from '../../base/index.ts';
-import { missingVulkan } from './vulkan.ts';
+import { type AdapterFacts, adapterName, type DeviceOptions, findAdapter } from './adapters.ts';
+import { DEVICE_TIMEOUT_MS, deviceError, firstLine, within } from './wait.ts';
 
 /** WebGPU's buffer usages (https://www.w3.org/TR/webgpu/#namespacedef-gpubufferusage). */
 export const USAGE = { mapRead: 0x1, copySource: 0x4, copyTarget: 0x8, uniform: 0x40, storage: 0x80 } as const;
 const MAP_MODE_READ = 1;
 
-/** How long one wait on the device may take. */
-export const DEVICE_TIMEOUT_MS = 60_000;
-
-export interface DeviceOptions {
-  /** Part of the adapter's name, as `barcast doctor` lists it; the system's first choice when absent. */
-  readonly adapter?: string;
-  /** Longest wait for one answer of the device. */
-  readonly timeoutMs?: number;
-}
-
-/** What an adapter says of itself. */
-export interface AdapterFacts {
-  readonly vendor: string;
-  readonly architecture: string;
-  readonly device: string;
-  readonly description: string;
-  /** It computes on the processor: for tests, never faster than the native kernel. */
-  readonly software: boolean;
-  readonly features: readonly string[];
-  readonly limits: Readonly<Record<(typeof LIMITS)[number], number>>;
-}
-
-/** The limits that decide what fits; the device is asked for all that the adapter has of each. */
-export const LIMITS = [
-  'maxComputeWorkgroupStorageSize',
-  'maxComputeInvocationsPerWorkgroup',
-  'maxComputeWorkgroupsPerDimension',
-  'maxStorageBufferBindingSize',
-  'maxStorageBuffersPerShaderStage',
-  'maxBufferSize',
-] as const;
-
-const firstLine = (cause: unknown) => (cause instanceof Error ? cause.message : String(cause)).split('\n', 1)[0];
-
-function deviceError(what: string, cause?: unknown): BarcastError {
-  return new BarcastError(
-    'BARCAST_E_DEVICE',
-    what,
-    "go on from the last checkpoint (train --resume) with another kernel or device; 'barcast doctor' lists them",
-    { cause },
-  );
-}
-
-/** Rejects with BARCAST_E_DEVICE when `promise` takes longer. A promise that is late is left to itself, after a call of `late`. */
-async function within<T>(
-  promise: Promise<T>,
-  timeoutMs: number,
-  what: string,
-  late: () => void = () => {},
-): Promise<T> {
-  promise.catch(() => {});
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      late();
-      reject(deviceError(`${what} took longer than ${timeoutMs} ms`));
-    }, timeoutMs);
-  });
-  try {
-    return await Promise.race([promise, timeout]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-/** Every shader here writes its workgroup memory before it reads it; SwiftShader compiles zeros of 20 KiB for seconds. */
-const DAWN = 'enable-dawn-features=disable_workgroup_init';
-
-/**
- * Dawn's doors, by the adapter asked for. Kept for good: one that is collected takes the process down while the driver's
- * threads still run (seen with Dawn of webgpu 0.6.2); kept ones do not hinder its end.
- */
-const doors = new Map<string | undefined, GPU>();
-
-/** An adapter and what it says, or why there is none. */
-export async function findAdapter({
-  adapter: name,
-  timeoutMs = DEVICE_TIMEOUT_MS,
-}: DeviceOptions = {}): Promise<{ adapter: GPUAdapter; facts: AdapterFacts } | { unavailable: string }> {
-  const missing = await missingVulkan();
-  if (missing !== undefined) return { unavailable: missing };
-  let gpu = doors.get(name);
-  try {
-    const { create } = await import('webgpu');
-    gpu ??= create([DAWN, ...(name === undefined ? [] : [`adapter=${name}`])]);
-    doors.set(name, gpu);
-  } catch (cause) {
-    return { unavailable: `the package 'webgpu' (Dawn) does not load: ${firstLine(cause)}` };
-  }
-  let adapter: GPUAdapter | null;
-  try {
-    const asked = gpu.requestAdapter({ powerPreference: 'high-performance' });
-    adapter = await within(asked, timeoutMs, 'finding a GPU');
-  } catch (cause) {
-    return { unavailable: firstLine(cause) };
-  }
-  if (adapter === null) {
-    const which = name === undefined ? 'no GPU adapter' : `no GPU adapter called '${name}'`;
-    return { unavailable: `${which}: there is no GPU, or its driver has no Vulkan, Metal or Direct3D 12` };
-  }
-  return { adapter, facts: factsOf(adapter) };
-}
-
-function factsOf(adapter: GPUAdapter): AdapterFacts {
-  const { vendor, architecture, device, description } = adapter.info;
-  const fallback = (adapter.info as { isFallbackAdapter?: boolean }).isFallbackAdapter === true;
-  const limits = Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]])) as AdapterFacts['limits'];
-  return {
-    vendor,
-    architecture,
-    device: device.trim(),
-    description: description.trim(),
-    software:
-      fallback || /swiftshader|llvmpipe|lavapipe|basic render/i.test(`${architecture} ${device} ${description}`),
-    features: [...adapter.features].sort(),
-    limits,
-  };
-}
-
-/** The device for people: 'NVIDIA H200 (nvidia hopper)'. */
-export const adapterName = ({ vendor, architecture, device, description }: AdapterFacts): string =>
-  `${device || description || 'unnamed'} (${[vendor, architecture].filter(Boolean).join(' ') || 'unknown vendor'})`;
-
 /** Opens a device, or tells in one line why there is none. */
 export async function openDevice(options: DeviceOptions = {}): Promise<{ device: Device } | { unavailable: string }> {
-  const { timeoutMs = DEVICE_TIMEOUT_MS } = options;
+  const { timeoutMs = DEVICE_TIMEOUT_MS, half = false } = options;
   const found = await findAdapter(options);
   if ('unavailable' in found) return found;
   const { adapter, facts } = found;
+  if (half && !facts.features.includes('shader-f16'))
+    return { unavailable: `${adapterName(facts)} has no half precision (shader-f16)` };
+  const wanted: GPUFeatureName[] = ['subgroups', ...(half ? (['shader-f16'] as const) : [])];
   try {
-    const asked = adapter.requestDevice({ requiredLimits: { ...facts.limits } });
+    const requiredFeatures = wanted.filter((feature) => facts.features.includes(feature));
+    const asked = adapter.requestDevice({ requiredFeatures, requiredLimits: { ...facts.limits } });
     return { device: new Device(await within(asked, timeoutMs, 'opening the GPU'), facts, timeoutMs) };
   } catch (cause) {
     return { unavailable: `${adapterName(facts)} gives no device: ${firstLine(cause)}` };
@@ -248,12 +130,15 @@ export class Device {
     return Object.fromEntries(made) as Record<K, GPUBuffer>;
   }
 
-  /** A compute pipeline whose bindings follow from the code's. */
+  /** A compute pipeline whose bindings follow from the code's. @throws BARCAST_E_DEVICE where the driver refuses it; the device stays good */
   async pipeline(label: string, code: string): Promise<GPUComputePipeline> {
     this.#refuseFailed();
     const module = this.#device.createShaderModule({ label, code });
     const made = this.#device.createComputePipelineAsync({ label, layout: 'auto', compute: { module } });
-    return await this.wait(made, `compiling ${label}`);
+    const refused = (cause: unknown) => deviceError(`compiling ${label}: ${firstLine(cause)}`, cause);
+    const answer = await this.wait(made.catch(refused), `compiling ${label}`);
+    if (answer instanceof BarcastError) throw answer;
+    return answer;
   }
 
   bindGroup(pipeline: GPUComputePipeline, buffers: readonly GPUBuffer[]): GPUBindGroup {

@@ -1,7 +1,7 @@
 /**
  * Whether the feature matrix on the device is still the one that a call brings. A training gives the same matrix every
  * step, a live forecaster writes into its own between calls: the same array is taken for the same matrix only as far
- * as a copy kept here has the same bits in every window of the call.
+ * as a copy kept here has the same bits in every window of the call, or in the whole matrix where that is less.
  */
 import type { Windows } from '../kernel.ts';
 
@@ -23,6 +23,9 @@ export class MatrixCache {
     const bytes = Buffer.from(matrix.buffer, matrix.byteOffset, matrix.byteLength);
     const copy = this.#copy;
     if (this.#matrix === matrix && copy !== undefined) {
+      // Windows that overlap cost less as one matrix.
+      const whole = bytes.length <= 4 * numbers * starts.length;
+      if (whole && bytes.equals(copy)) return false;
       const same = starts.every((start) => {
         const from = 4 * start * features;
         const to = from + 4 * numbers;

@@ -12,11 +12,13 @@
  *     head       [n/4, R]          the last hidden state after dropout, then every dense layer's outputs
  *     headGradient, mask           the same for gradients; [n/4, H] for the dropout multipliers
  *     tiles      [n/32, P + 1]     each tile's gradient and loss
+ *
+ * In half precision, inputs, gates, cells, below and the packed weights are of float16, all else of float32.
  */
 import type { NetworkShape } from '../kernel.ts';
 import { TILE } from '../kernel.ts';
 import { parameterCount, parametersOf } from '../parameters.ts';
-import type { AdapterFacts } from './device.ts';
+import type { AdapterFacts } from './adapters.ts';
 
 export interface LstmPlan {
   readonly inputs: number;
@@ -27,6 +29,8 @@ export interface LstmPlan {
   readonly packed: number;
   /** First vec4 of `[H, K]` in the packed weights: the transpose, without the bias. */
   readonly transposed: number;
+  /** As the network's. */
+  readonly half: boolean;
 }
 
 export interface DensePlan {
@@ -51,18 +55,20 @@ export interface NetworkPlan {
   /** vec4s of the packed weights */
   readonly packed: number;
   readonly dropout: number;
+  /** What LSTM layers keep is of float16. */
+  readonly half: boolean;
   /** Kernels and biases in the flat array. */
   readonly tensors: readonly { readonly offset: number; readonly length: number }[];
 }
 
-export function planNetwork(shape: NetworkShape): NetworkPlan {
+export function planNetwork(shape: NetworkShape, half = false): NetworkPlan {
   const offsets = new Map(parametersOf(shape).map(({ name, offset }) => [name, offset]));
   let inputs = shape.features;
   let packed = 0;
   const lstm = shape.lstm.map((units, l) => {
     const rows = inputs + units;
     const transposed = packed + (rows + 1) * units;
-    const layer = { inputs, units, offset: offsets.get(`lstm.${l}.kernel`)!, packed, transposed };
+    const layer = { inputs, units, offset: offsets.get(`lstm.${l}.kernel`)!, packed, transposed, half };
     packed = transposed + rows * units;
     inputs = units;
     return layer;
@@ -87,72 +93,27 @@ export function planNetwork(shape: NetworkShape): NetworkPlan {
     headRows: row,
     packed,
     dropout: shape.dropout,
+    half,
     tensors: parametersOf(shape),
   };
-}
-
-/** How a workgroup of the two LSTM passes is cut: what the tuner chooses. */
-export interface Cut {
-  /** Sequences a thread: 4 or 8. */
-  readonly sequences: number;
-  /** Groups of such threads in a workgroup, each H threads: 1, 2, 4 or 8. */
-  readonly groups: number;
-  /** The layer's weights in workgroup memory; otherwise they are read through the caches. */
-  readonly resident: boolean;
-}
-
-export type Direction = 'forward' | 'backward';
-
-/** Bytes of workgroup memory that a cut takes. */
-export function workgroupBytes({ inputs, units }: LstmPlan, direction: Direction, cut: Cut): number {
-  const vectors = (cut.sequences / 4) * cut.groups;
-  const state = (direction === 'forward' ? inputs + units : 4 * units) * vectors;
-  const weights = direction === 'forward' ? (inputs + units + 1) * units : units * units;
-  return 16 * (state + (cut.resident ? weights : 0));
-}
-
-/** Every cut of a layer that the device takes. One always fits: 4 sequences of 256 units take 16 KiB, which WebGPU guarantees. */
-export function possibleCuts(layer: LstmPlan, direction: Direction, limits: AdapterFacts['limits']): Cut[] {
-  const cuts: Cut[] = [];
-  for (const resident of [true, false]) {
-    for (const sequences of [8, 4]) {
-      for (const groups of [8, 4, 2, 1]) {
-        const cut = { sequences, groups, resident };
-        if (sequences * groups > TILE) continue;
-        if (groups * layer.units > limits.maxComputeInvocationsPerWorkgroup) continue;
-        if (workgroupBytes(layer, direction, cut) > limits.maxComputeWorkgroupStorageSize) continue;
-        cuts.push(cut);
-      }
-    }
-  }
-  return cuts;
-}
-
-/**
- * The cut without a tuner's advice: weights at hand where they fit, 8 sequences a thread, about 64 threads. Software
- * compiles half of that in half the time.
- */
-export function usualCut(layer: LstmPlan, direction: Direction, facts: Pick<AdapterFacts, 'limits' | 'software'>): Cut {
-  const preferred = facts.software ? 4 : 8;
-  const cost = ({ sequences, groups, resident }: Cut) =>
-    (resident ? 0 : 100) + (sequences === preferred ? 0 : 10) + Math.abs(Math.log2((groups * layer.units) / 64));
-  return possibleCuts(layer, direction, facts.limits).reduce((a, b) => (cost(b) < cost(a) ? b : a));
 }
 
 /** Bytes of each buffer of a chunk of n sequences; those of training only with `training`. */
 export function chunkBytes(plan: NetworkPlan, n: number, training: boolean): Record<string, number> {
   const bytes: Record<string, number> = { head: 4 * n * plan.headRows };
+  const numbers = (plan.half ? 2 : 4) * n * plan.steps;
   plan.lstm.forEach(({ inputs, units }, l) => {
-    bytes[`inputs${l}`] = 4 * n * plan.steps * (inputs + units);
+    bytes[`inputs${l}`] = numbers * (inputs + units);
     if (!training) return;
-    bytes[`gates${l}`] = 16 * n * plan.steps * units;
-    bytes[`cells${l}`] = 4 * n * plan.steps * units;
-    if (l > 0) bytes[`below${l}`] = 4 * n * plan.steps * inputs;
+    bytes[`gates${l}`] = numbers * 4 * units;
+    bytes[`cells${l}`] = numbers * units;
+    if (l > 0) bytes[`below${l}`] = numbers * inputs;
   });
   if (training) {
     bytes.headGradient = bytes.head;
     bytes.mask = 4 * n * plan.lstm[plan.lstm.length - 1].units;
     bytes.tiles = 4 * (n / TILE) * (plan.parameters + 1);
+    if (plan.half) bytes.lossScale = 8 * (n / TILE);
   }
   return bytes;
 }

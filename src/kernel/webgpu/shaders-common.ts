@@ -8,14 +8,50 @@ struct Chunk {
   // place of the chunk's first sequence in the call's batch, and in the step's batch
   first: u32, place: u32,
   seed: u32, step: u32, scaleStride: u32, batch: u32,
-  delta: f32, unused0: u32, unused1: u32, unused2: u32,
+  // of the loss scale, how often the call was begun anew
+  delta: f32, attempt: u32, unused0: u32, unused1: u32,
 }
 @group(0) @binding(0) var<uniform> chunk: Chunk;`;
 
 export const CHUNK_BYTES = 48;
 
+/** {@link CHUNK}'s numbers, without the rest of the struct's room. */
+export interface ChunkNumbers {
+  readonly count: number;
+  readonly stride: number;
+  readonly first: number;
+  readonly place: number;
+  readonly seed: number;
+  readonly step: number;
+  readonly scaleStride: number;
+  readonly batch: number;
+  readonly delta: number;
+  readonly attempt: number;
+}
+
+export function chunkWords(of: ChunkNumbers): Uint32Array {
+  const words = new Uint32Array(CHUNK_BYTES / 4);
+  words.set([of.count, of.stride, of.first, of.place, of.seed, of.step, of.scaleStride, of.batch, 0, of.attempt]);
+  new Float32Array(words.buffer)[8] = of.delta;
+  return words;
+}
+
 /** What happened: any of these makes the call an error. */
-export const FLAGS = { input: 0, diverged: 1, update: 2 } as const;
+export const FLAGS = { input: 0, diverged: 1, update: 2, overflow: 3 } as const;
+
+/** Largest number of float16. */
+export const HALF_MAX = 65504;
+
+/** How numbers that LSTM layers keep are stored, and how they are read and written. */
+export const numbersOf = (half: boolean) =>
+  half
+    ? {
+        enable: 'enable f16;\n',
+        vector: 'vec4h',
+        read: (stored: string) => `vec4f(${stored})`,
+        write: (value: string) => `vec4h(${value})`,
+      }
+    : { enable: '', vector: 'vec4f', read: (stored: string) => stored, write: (value: string) => value };
 
 /** Compilers may assume that there is no NaN: only the bits tell. */
 export const FINITE = `

@@ -4,24 +4,25 @@
  */
 import type { Loss } from '../kernel.ts';
 import type { DensePlan, NetworkPlan } from './plan.ts';
-import { CHUNK, FINITE, FLAGS } from './shaders-common.ts';
+import { CHUNK, FINITE, FLAGS, HALF_MAX, numbersOf } from './shaders-common.ts';
 
 /** Weights in the order in which the LSTM passes read them. Bindings: weights, packed. One dispatch a layer's unit. */
 export function packWeights(plan: NetworkPlan): string {
+  const { enable, vector, write } = numbersOf(plan.half);
   const layers = plan.lstm.map(({ inputs, units: H, offset, packed, transposed }) => {
     const K = inputs + H;
     return `if (id.x < ${(K + 1) * H}u) {
     let row = id.x / ${H}u;
     let unit = id.x % ${H}u;
     let at = ${offset}u + row * ${4 * H}u + unit;
-    let w = vec4f(weights[at], weights[at + ${H}u], weights[at + ${2 * H}u], weights[at + ${3 * H}u]);
+    let w = ${write(`vec4f(weights[at], weights[at + ${H}u], weights[at + ${2 * H}u], weights[at + ${3 * H}u])`)};
     packed[${packed}u + id.x] = w;
     if (row < ${K}u) { packed[${transposed}u + unit * ${K}u + row] = w; }
   }`;
   });
-  return `
+  return `${enable}
 @group(0) @binding(0) var<storage, read> weights: array<f32>;
-@group(0) @binding(1) var<storage, read_write> packed: array<vec4f>;
+@group(0) @binding(1) var<storage, read_write> packed: array<${vector}>;
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   ${layers.join('\n  ')}
@@ -38,11 +39,14 @@ export const packThreads = ({ lstm }: NetworkPlan): number =>
 export function gather(plan: NetworkPlan): string {
   const F = plan.features;
   const K = F + plan.lstm[0].units;
-  return `${CHUNK}
+  const { enable, vector, write } = numbersOf(plan.half);
+  // Far beyond what a gate tells apart, but no infinity.
+  const held = plan.half ? `clamp(scaled, -${HALF_MAX}, ${HALF_MAX})` : 'scaled';
+  return `${enable}${CHUNK}
 @group(0) @binding(1) var<storage, read> matrix: array<f32>;
 @group(0) @binding(2) var<storage, read> starts: array<u32>;
 @group(0) @binding(3) var<storage, read> scales: array<f32>;
-@group(0) @binding(4) var<storage, read_write> inputs: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> inputs: array<${vector}>;
 @group(0) @binding(5) var<storage, read_write> flags: array<atomic<u32>>;
 ${FINITE}
 fn input(sequence: u32, t: u32, feature: u32) -> f32 {
@@ -54,7 +58,7 @@ fn input(sequence: u32, t: u32, feature: u32) -> f32 {
   let centred = raw - scales[at];
   let scaled = centred * scales[gains + at];
   if (!finite(raw) || !finite(scaled)) { atomicStore(&flags[${FLAGS.input}], 1u); }
-  return scaled;
+  return ${held};
 }
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
@@ -63,7 +67,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let q = id.x / ${F}u;
   let f = id.x % ${F}u;
   inputs[(id.y * quarter + q) * ${K}u + f] =
-    vec4f(input(4u * q, id.y, f), input(4u * q + 1u, id.y, f), input(4u * q + 2u, id.y, f), input(4u * q + 3u, id.y, f));
+    ${write('vec4f(input(4u * q, id.y, f), input(4u * q + 1u, id.y, f), input(4u * q + 2u, id.y, f), input(4u * q + 3u, id.y, f))')};
 }`;
 }
 

@@ -3,8 +3,10 @@
  * `reference/optimizer.ts`, in float32.
  */
 
+import type { OptimizerSettings } from '../kernel.ts';
+import { GRADIENT_SCALE } from '../kernel.ts';
 import type { NetworkPlan } from './plan.ts';
-import { FINITE, FLAGS } from './shaders-common.ts';
+import { FINITE, FLAGS, HALF_MAX } from './shaders-common.ts';
 
 /**
  * Adds the tiles to the sums, tile after tile, each rounded to a multiple of 2^-40. Exact integer arithmetic: a
@@ -68,6 +70,25 @@ fn mean(sum: vec2u) -> f32 {
 
 export const SETTINGS_BYTES = 48;
 
+/** {@link SETTINGS}' numbers. @param t updates, with this one */
+export function settingsOf(settings: OptimizerSettings, sequences: number, t: number): Float32Array {
+  const { learningRate, beta1, beta2, epsilon, weightDecay, clipNorm } = settings;
+  return Float32Array.of(
+    1 / (GRADIENT_SCALE * sequences),
+    clipNorm,
+    learningRate,
+    beta1,
+    1 - beta1,
+    beta2,
+    1 - beta2,
+    1 - beta1 ** t,
+    1 - beta2 ** t,
+    epsilon,
+    learningRate * weightDecay,
+    weightDecay,
+  );
+}
+
 /** The squared norm of the mean gradient, in one fixed order. Bindings: settings, sums, norm. One workgroup. */
 export function norm(plan: NetworkPlan): string {
   return `${SETTINGS}
@@ -90,6 +111,10 @@ fn main(@builtin(local_invocation_index) thread: u32) {
   if (thread == 0u) { norm[0] = sqrt(parts[0]); }
 }`;
 }
+
+/** Whether a new weight is a number that the passes can take. */
+const fits = (plan: NetworkPlan, weight: string) =>
+  plan.half ? `(finite(${weight}) && abs(${weight}) <= ${HALF_MAX})` : `finite(${weight})`;
 
 /** Bindings: settings, sums, norm, weights, moments [m, v], the same two after the update, flags. */
 export function adam(plan: NetworkPlan): string {
@@ -117,7 +142,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   newMoments[p] = m;
   newMoments[${P}u + p] = v;
   newWeights[p] = next;
-  if (!finite(next) || !finite(m) || !finite(v)) { atomicStore(&flags[${FLAGS.update}], 1u); }
+  if (!${fits(plan, 'next')} || !finite(m) || !finite(v)) { atomicStore(&flags[${FLAGS.update}], 1u); }
 }`;
 }
 
@@ -195,7 +220,7 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) gro
     newMoments[p] = m;
     newMoments[${P}u + p] = state.y;
     newWeights[p] = next;
-    if (!finite(next) || !finite(m) || !finite(state.y)) { atomicStore(&flags[${FLAGS.update}], 1u); }
+    if (!${fits(plan, 'next')} || !finite(m) || !finite(state.y)) { atomicStore(&flags[${FLAGS.update}], 1u); }
   }
 }`;
 }
@@ -211,7 +236,7 @@ export function commit(plan: NetworkPlan): string {
 @group(0) @binding(4) var<storage, read_write> moments: array<f32>;
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
-  if ((flags[0] | flags[1] | flags[2]) != 0u || id.x >= ${2 * P}u) { return; }
+  if ((flags[0] | flags[1] | flags[2] | flags[3]) != 0u || id.x >= ${2 * P}u) { return; }
   moments[id.x] = newMoments[id.x];
   if (id.x < ${P}u) { weights[id.x] = newWeights[id.x]; }
 }`;

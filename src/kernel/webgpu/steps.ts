@@ -1,8 +1,11 @@
 /** The dispatches of a call, planned as data: what runs in which order over which buffers. `network.ts` runs them. */
 import type { Loss, OptimizerSettings } from '../kernel.ts';
-import type { Cut, Direction, LstmPlan, NetworkPlan } from './plan.ts';
+import type { ChooseCut } from './cut.ts';
+import type { NetworkPlan } from './plan.ts';
+import * as backward from './shaders-backward.ts';
+import { lstmForward } from './shaders-forward.ts';
 import * as head from './shaders-head.ts';
-import * as lstm from './shaders-lstm.ts';
+import { chooseLossScale } from './shaders-scale.ts';
 import * as update from './shaders-update.ts';
 
 export interface Step {
@@ -13,8 +16,6 @@ export interface Step {
   /** Workgroups of a chunk with room for n sequences. */
   readonly grid: (n: number) => readonly [number, number?, number?];
 }
-
-export type ChooseCut = (layer: LstmPlan, direction: Direction) => Cut;
 
 const over = (items: number, each: number) => Math.ceil(items / each);
 
@@ -39,7 +40,7 @@ function forwardSteps(plan: NetworkPlan, cutOf: ChooseCut, training: boolean): S
       const cut = cutOf(layer, 'forward');
       return {
         label: `lstm ${l} forward`,
-        code: lstm.lstmForward(plan, l, cut, training),
+        code: lstmForward(plan, l, cut, training),
         buffers: [
           'chunk',
           'packed',
@@ -85,6 +86,8 @@ export const inferenceSteps = (plan: NetworkPlan, cutOf: ChooseCut): Step[] => [
 export const gradientSteps = (plan: NetworkPlan, cutOf: ChooseCut, loss: Loss['kind']): Step[] => {
   const top = plan.lstm.length - 1;
   const tiles = (n: number) => n / 32;
+  const scale = plan.half ? ['lossScale'] : [];
+  const anew = plan.half ? ['backoff', 'flags'] : [];
   return [
     ...forwardSteps(plan, cutOf, true),
     {
@@ -110,6 +113,16 @@ export const gradientSteps = (plan: NetworkPlan, cutOf: ChooseCut, loss: Loss['k
       ])
       .reverse()
       .flat(),
+    ...(plan.half
+      ? [
+          {
+            label: 'loss scale',
+            code: chooseLossScale(plan),
+            buffers: ['chunk', 'headGradient', 'mask', 'backoff', 'lossScale'],
+            grid: (n: number) => [tiles(n)] as const,
+          },
+        ]
+      : []),
     ...plan.lstm
       .map((layer, l): Step[] => {
         const cut = cutOf(layer, 'backward');
@@ -117,13 +130,14 @@ export const gradientSteps = (plan: NetworkPlan, cutOf: ChooseCut, loss: Loss['k
         return [
           {
             label: `lstm ${l} backward`,
-            code: lstm.lstmBackward(plan, l, cut),
+            code: backward.lstmBackward(plan, l, cut),
             buffers: [
               'chunk',
               'packed',
               `gates${l}`,
               `cells${l}`,
-              ...(l === top ? ['headGradient', 'mask'] : [`below${l + 1}`]),
+              ...(l === top ? ['headGradient', 'mask', ...scale] : [`below${l + 1}`]),
+              ...anew,
             ],
             grid: (n) => [n / (cut.sequences * cut.groups)],
           },
@@ -131,17 +145,17 @@ export const gradientSteps = (plan: NetworkPlan, cutOf: ChooseCut, loss: Loss['k
             ? [
                 {
                   label: `lstm ${l} below`,
-                  code: lstm.lstmBelow(plan, l),
-                  buffers: ['chunk', 'packed', `gates${l}`, `below${l}`],
+                  code: backward.lstmBelow(plan, l),
+                  buffers: ['chunk', 'packed', `gates${l}`, `below${l}`, ...anew],
                   grid: (n: number) => [over(inputs, 64), n / 4, plan.steps] as const,
                 },
               ]
             : []),
           {
             label: `lstm ${l} gradient`,
-            code: lstm.lstmGradient(plan, l),
-            buffers: ['chunk', `inputs${l}`, `gates${l}`, 'tiles'],
-            grid: (n) => [over(units, 64), over(inputs + units + 1, lstm.GRADIENT_ROWS), tiles(n)],
+            code: backward.lstmGradient(plan, l),
+            buffers: ['chunk', `inputs${l}`, `gates${l}`, 'tiles', ...scale],
+            grid: (n) => [over(units, 64), over(inputs + units + 1, backward.GRADIENT_ROWS), tiles(n)],
           },
         ];
       })

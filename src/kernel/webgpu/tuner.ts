@@ -1,35 +1,38 @@
 /**
  * Which cut of the workgroups is fastest on a device: every layer's passes are timed with each cut that fits, once for
- * an adapter and a shape of layers; the choice is kept in a file. No cut changes a bit of an answer.
+ * an adapter and a shape of layers; the choice is kept in a file. No cut changes a bit of an answer: one that does, as a
+ * driver's fault with subgroups would, is never chosen.
  */
 import { mkdirSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { writeFileAtomic } from '../../base/index.ts';
 import type { NetworkShape } from '../kernel.ts';
-import type { AdapterFacts } from './device.ts';
-import { type Cut, type Direction, type LstmPlan, planNetwork, possibleCuts } from './plan.ts';
+import type { AdapterFacts } from './adapters.ts';
+import { type ChooseCut, type Cut, type Direction, possibleCuts, sameCut } from './cut.ts';
+import { type LstmPlan, planNetwork } from './plan.ts';
 
 /** Grows when the shaders change so that an old choice may be a bad one. */
-const VERSION = 1;
+const VERSION = 2;
 
-/** Milliseconds of one pass with these cuts; Infinity where the device refuses them. */
-export type TimeCuts = (cutOf: (layer: LstmPlan, direction: Direction) => Cut, direction: Direction) => Promise<number>;
+/** Milliseconds of one pass with these cuts, and a digest of its answer. */
+export type TimeCuts = (cutOf: ChooseCut, direction: Direction) => Promise<{ taken: number; answer: string }>;
 
 /** Where choices are kept: `$XDG_CACHE_HOME/barcast`, usually `~/.cache/barcast`. */
 export const tuningFile = (): string =>
   join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'barcast', 'webgpu-cuts.json');
 
-const keyOf = ({ inputs, units }: LstmPlan, direction: Direction) => `${inputs}-${units} ${direction}`;
+const keyOf = ({ inputs, units, half }: LstmPlan, direction: Direction) =>
+  `${inputs}-${units} ${direction}${half ? ' half' : ''}`;
 
 export class Tuner {
   readonly #facts: AdapterFacts;
-  readonly #usual: (layer: LstmPlan, direction: Direction) => Cut;
+  readonly #usual: ChooseCut;
   readonly #file: string;
   readonly #adapter: string;
   readonly #cuts = new Map<string, Cut>();
 
-  constructor(facts: AdapterFacts, usual: (layer: LstmPlan, direction: Direction) => Cut, file = tuningFile()) {
+  constructor(facts: AdapterFacts, usual: ChooseCut, file = tuningFile()) {
     this.#facts = facts;
     this.#usual = usual;
     this.#file = file;
@@ -45,21 +48,31 @@ export class Tuner {
   };
 
   /** Times what is not known yet of a shape's layers, and keeps it. Answers how many choices were made. */
-  async tune(shape: NetworkShape, time: TimeCuts): Promise<number> {
+  async tune(shape: NetworkShape, half: boolean, time: TimeCuts): Promise<number> {
     let made = 0;
-    for (const layer of planNetwork(shape).lstm) {
+    for (const layer of planNetwork(shape, half).lstm) {
       for (const direction of ['forward', 'backward'] as const) {
         const key = keyOf(layer, direction);
         if (this.#cuts.has(key)) continue;
-        let best = { cut: this.cutOf(layer, direction), taken: Number.POSITIVE_INFINITY };
-        for (const cut of this.#cutsOf(layer, direction)) {
-          const cutOf = (other: LstmPlan, otherDirection: Direction) =>
-            otherDirection === direction && keyOf(other, otherDirection) === key
-              ? cut
-              : this.cutOf(other, otherDirection);
-          const taken = await time(cutOf, direction);
-          if (taken < best.taken) best = { cut, taken };
-        }
+        const timed = (cut: Cut) =>
+          time((other, otherDirection) => {
+            const own = otherDirection === direction && keyOf(other, otherDirection) === key;
+            return own ? cut : this.cutOf(other, otherDirection);
+          }, direction);
+        const usual = this.#usual(layer, direction);
+        const { taken, answer } = await timed(usual);
+        let best = { cut: usual, taken };
+        const race = async (cuts: readonly Cut[]) => {
+          for (const cut of cuts) {
+            if (sameCut(cut, usual)) continue;
+            const found = await timed(cut);
+            if (found.answer === answer && found.taken < best.taken) best = { cut, taken: found.taken };
+          }
+        };
+        const cuts = this.#cutsOf(layer, direction);
+        await race(cuts.filter(({ shuffled }) => !shuffled));
+        const shuffled = { ...best.cut, groups: 1, shuffled: true };
+        await race(cuts.filter((cut) => sameCut(cut, shuffled)));
         this.#cuts.set(key, best.cut);
         made++;
       }
@@ -69,7 +82,7 @@ export class Tuner {
   }
 
   #cutsOf(layer: LstmPlan, direction: Direction): Cut[] {
-    return possibleCuts(layer, direction, this.#facts.limits);
+    return possibleCuts(layer, direction, this.#facts);
   }
 
   /** The file's choices; none where it cannot be read. */
@@ -93,5 +106,3 @@ export class Tuner {
     }
   }
 }
-
-const sameCut = (a: Cut, b: Cut) => a.sequences === b.sequences && a.groups === b.groups && a.resident === b.resident;
