@@ -182,8 +182,15 @@ class HistoryIngest {
     this.#seen.add(symbol);
     this.#gatheredRows += rows.timeMs.length;
     if (covers !== undefined) this.#marks.push([symbol, this.#wanted.cover(symbol, covers, askedAt)]);
-    const due = performance.now() - this.#gatheredSince >= (this.#options.commitEveryMs ?? 4000);
-    if (due || this.#gatheredRows >= ROWS_A_COMMIT) await this.#commit();
+    if (this.#isDue() || this.#gatheredRows >= ROWS_A_COMMIT) await this.#commit();
+  }
+
+  /** Towards the end ever sooner, so that little is left to commit when the last answer comes. */
+  #isDue(): boolean {
+    const { commitEveryMs = 4000 } = this.#options;
+    const gatheredMs = performance.now() - this.#gatheredSince;
+    const { asked, come } = this.#wanted;
+    return gatheredMs >= commitEveryMs || (gatheredMs >= commitEveryMs / 16 && come - this.#stored >= asked - come);
   }
 
   #begin(): Promise<IngestTransaction> {
