@@ -1,5 +1,5 @@
 /**
- * What sources deliver to a transaction: numbers in the table `delivered`, through one appender that stays open, since
+ * What sources deliver to a transaction: numbers in the table `delivered`, through an appender that stays open, since
  * opening and closing one takes longer than the rows of an answer. {@link Deliveries.settle} makes staged rows of them.
  */
 import { type DuckDBAppender, type DuckDBConnection, DuckDBDataChunk } from '@duckdb/node-api';
@@ -21,6 +21,7 @@ export class Deliveries {
   readonly #connection: DuckDBConnection;
   readonly #deliveries: Delivery[] = [];
   #appender: DuckDBAppender | undefined;
+  #tradesAppender: DuckDBAppender | undefined;
 
   constructor(connection: DuckDBConnection) {
     this.#connection = connection;
@@ -35,6 +36,11 @@ export class Deliveries {
     for (let row = 0; row < rows; row++) places[row] = row;
     const delivery = new Float64Array(rows).fill(this.#deliveries.length);
     appendDoubles(this.#appender, [delivery, places, raw.timeMs, ...VALUE_COLUMNS.map((name) => raw[name])]);
+    const { tradeCount, vwap } = raw;
+    if (tradeCount !== undefined && vwap !== undefined) {
+      this.#tradesAppender ??= await this.#connection.createAppender('deliveredTrades');
+      appendDoubles(this.#tradesAppender, [delivery, places, tradeCount, vwap]);
+    }
     this.#deliveries.push({ symbol, askedAt: raw.askedAt, events: raw.events ?? [] });
   }
 
@@ -53,6 +59,10 @@ export class Deliveries {
       select position::BIGINT * ${ROWS_PER_POSITION} + place::BIGINT, symbol, floor(timeMs)::BIGINT,
         ${VALUE_COLUMNS.map(valueOrNull).join(', ')}, askedAt::BIGINT
       from delivered join delivery using (position)`);
+    await this.#connection.run(`
+      insert into stagedTrades
+      select position::BIGINT * ${ROWS_PER_POSITION} + place::BIGINT, tradeCount, ${valueOrNull('vwap')}
+      from deliveredTrades where not isnan(tradeCount)`);
     const events = deliveries.flatMap(({ symbol, events: own }) => own.map((event) => ({ symbol, ...event })));
     await appendColumns(this.#connection, 'stagedEvent', [
       events.map(({ symbol }) => symbol),
@@ -63,9 +73,9 @@ export class Deliveries {
   }
 
   close(): void {
-    const appender = this.#appender;
-    this.#appender = undefined;
-    appender?.closeSync();
+    const appenders = [this.#appender, this.#tradesAppender];
+    this.#appender = this.#tradesAppender = undefined;
+    for (const appender of appenders) appender?.closeSync();
   }
 }
 

@@ -7,6 +7,9 @@
  * 3. A winner that the store holds already is passed over, and so is one without a price where the store has one; any
  *    other that differs from the stored bar replaces it, and the old values go to the ledger as a revision.
  *
+ * 4. What a winner tells of its trades is kept beside the bar, and replaces what was known; a winner that tells nothing of
+ *    them changes nothing there.
+ *
  * The ledger is a set: what it holds already is not added again, whoever ingests the same input how often.
  */
 import type { DuckDBConnection } from '@duckdb/node-api';
@@ -30,10 +33,15 @@ export interface Judgement {
   /** The keys (symbol, minute) of stored bars that the above replaces, as SQL. */
   readonly revisedKeys: string;
   readonly ledgerToAdd: string;
+  /** What is new of the trades in bars, how much of that, and the keys of what it replaces. */
+  readonly tradesToWrite: string;
+  readonly tradesStored: number;
+  readonly replacedTradesKeys: string;
+  readonly tradesReplaced: number;
   readonly eventsToAdd: string;
 }
 
-const JUDGE_TABLES = ['loser', 'known', 'revision', 'sessionDay'];
+const JUDGE_TABLES = ['loser', 'known', 'revision', 'newTrades', 'sessionDay'];
 
 export async function dropJudgement(connection: DuckDBConnection): Promise<void> {
   for (const table of JUDGE_TABLES) await connection.run(`drop table if exists ${table}`);
@@ -43,6 +51,7 @@ export async function dropJudgement(connection: DuckDBConnection): Promise<void>
 export async function judge(connection: DuckDBConnection, directory: string, manifest: Manifest): Promise<Judgement> {
   await findLosers(connection);
   await compareWithStored(connection, directory, manifest);
+  const trades = await judgeTrades(connection, directory, manifest);
   const counts = await countStaged(connection);
   const ledger = relation(directory, 'ledger', manifest.ledger);
   const events = relation(directory, 'events', manifest.events);
@@ -60,6 +69,10 @@ export async function judge(connection: DuckDBConnection, directory: string, man
         union all select kind, symbol, timeMs, ${VALUES} from loser
         union all select 'revision', symbol, minute::BIGINT * 60000, ${VALUES} from revision)
       except select kind, symbol, timeMs, ${VALUES}, occurrence from ${ledger}`,
+    tradesToWrite: 'select symbol, minute, tradeCount, vwap from newTrades',
+    tradesStored: trades.stored!,
+    replacedTradesKeys: 'select symbol, minute from newTrades where replaces',
+    tradesReplaced: trades.replaced!,
     eventsToAdd: `select symbol, timeMs, kind, value from stagedEvent except select symbol, timeMs, kind, value from ${events}`,
   };
 }
@@ -92,6 +105,18 @@ async function compareWithStored(connection: DuckDBConnection, directory: string
     select symbol, minute, ${valuesOf('stored')} from ${stored} stored
     semi join (select symbol, ${MINUTE} from staged semi join (select ordinal from known where not same) k using (ordinal))
       using (symbol, minute)`);
+}
+
+/** `newTrades`: what winners tell of their trades, unless the store holds the same. */
+async function judgeTrades(connection: DuckDBConnection, directory: string, manifest: Manifest) {
+  const stored = relation(directory, 'trades', await overlapping(connection, manifest.trades));
+  await connection.run(`
+    create table newTrades as
+    with told as (select symbol, ${MINUTE}, tradeCount, vwap
+      from stagedTrades join staged using (ordinal) anti join loser using (ordinal) where ${IS_BAR})
+    select told.*, stored.minute is not null as replaces from told left join ${stored} stored using (symbol, minute)
+    where row(told.tradeCount, told.vwap) is distinct from row(stored.tradeCount, stored.vwap)`);
+  return selectNumbers(connection, 'select count(*) as stored, count(*) filter (replaces) as replaced from newTrades');
 }
 
 /** The segments that may hold a bar that is staged. */

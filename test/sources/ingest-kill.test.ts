@@ -35,7 +35,9 @@ async function assertNothingLeftOver(data: string): Promise<void> {
   // What the last commit replaced is kept for its readers until the next owner comes.
   (await openStore(data)).close();
   const manifest = JSON.parse(readFileSync(join(data, 'manifest.json'), 'utf8')) as Record<string, { file: string }[]>;
-  const named = ['bars', 'ledger', 'events', 'answered'].flatMap((table) => manifest[table]!.map(({ file }) => file));
+  const named = ['bars', 'ledger', 'events', 'answered', 'trades'].flatMap((table) =>
+    manifest[table]!.map(({ file }) => file),
+  );
   assert.deepEqual(readdirSync(join(data, 'segments')).sort(), named.sort());
   assert.deepEqual(readdirSync(data).sort(), ['manifest.json', 'owner.duckdb', 'segments']);
 }

@@ -129,6 +129,7 @@ function* bySymbol(bars: TradeBars, symbols: SymbolTable, askedAt: EpochMs): Gen
     const column = (values: Float64Array | Int32Array) => Float64Array.from(rows, (row) => values[row]);
     const timeMs = column(bars.minute).map((minute) => minute * 60_000);
     const [open, high, low, close, volume] = [bars.open, bars.high, bars.low, bars.close, bars.volume].map(column);
-    yield { symbol: symbols.names[symbol], askedAt, timeMs, open, high, low, close, volume };
+    const [tradeCount, vwap] = [bars.tradeCount, bars.vwap].map(column);
+    yield { symbol: symbols.names[symbol], askedAt, timeMs, open, high, low, close, volume, tradeCount, vwap };
   }
 }
