@@ -12,6 +12,7 @@ import type { CorporateEvent, RawBars } from './store.ts';
 interface Delivery {
   readonly symbol: string;
   readonly askedAt: EpochMs;
+  readonly provisional: boolean;
   readonly events: readonly CorporateEvent[];
 }
 
@@ -41,7 +42,12 @@ export class Deliveries {
       this.#tradesAppender ??= await this.#connection.createAppender('deliveredTrades');
       appendDoubles(this.#tradesAppender, [delivery, places, tradeCount, vwap]);
     }
-    this.#deliveries.push({ symbol, askedAt: raw.askedAt, events: raw.events ?? [] });
+    this.#deliveries.push({
+      symbol,
+      askedAt: raw.askedAt,
+      provisional: raw.provisional ?? false,
+      events: raw.events ?? [],
+    });
   }
 
   /** Makes staged rows of all that was delivered. */
@@ -53,11 +59,12 @@ export class Deliveries {
       deliveries.map((_, position) => position),
       deliveries.map(({ symbol }) => symbol),
       deliveries.map(({ askedAt }) => askedAt),
+      deliveries.map(({ provisional }) => (provisional ? 1 : 0)),
     ]);
     await this.#connection.run(`
       insert into staged
       select position::BIGINT * ${ROWS_PER_POSITION} + place::BIGINT, symbol, floor(timeMs)::BIGINT,
-        ${VALUE_COLUMNS.map(valueOrNull).join(', ')}, askedAt::BIGINT
+        ${VALUE_COLUMNS.map(valueOrNull).join(', ')}, askedAt::BIGINT, provisional = 1
       from delivered join delivery using (position)`);
     await this.#connection.run(`
       insert into stagedTrades

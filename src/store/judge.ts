@@ -4,8 +4,8 @@
  * 1. A row off the whole minute, or of a minute that had not ended, is refused and goes to the ledger.
  * 2. Of several rows for one (symbol, minute) the last in the input wins; the others go to the ledger. A repeat that
  *    differs from the first row of its minute is a conflict, an equal one a duplicate.
- * 3. A winner that the store holds already is passed over, and so is one without a price where the store has one; any
- *    other that differs from the stored bar replaces it, and the old values go to the ledger as a revision.
+ * 3. A winner that the store holds already is passed over, and so is one without a price where the store has one, and a
+ *    provisional one, of a live source, where the store has a bar with a price; any other that differs from the stored bar replaces it, and the old values go to the ledger as a revision.
  *
  * 4. What a winner tells of its trades is kept beside the bar, and replaces what was known; a winner that tells nothing of
  *    them changes nothing there.
@@ -95,11 +95,12 @@ async function findLosers(connection: DuckDBConnection): Promise<void> {
 /** `known`: winners whose minute is stored, and whether they say nothing new. `revision`: the stored bars that differ. */
 async function compareWithStored(connection: DuckDBConnection, directory: string, manifest: Manifest): Promise<void> {
   const stored = relation(directory, 'bars', await overlapping(connection, manifest.bars));
-  const winner = `(select ordinal, symbol, ${MINUTE}, ${VALUES} from staged anti join loser using (ordinal) where ${IS_BAR})`;
+  const winner = `(select ordinal, symbol, ${MINUTE}, ${VALUES}, provisional from staged anti join loser using (ordinal) where ${IS_BAR})`;
   await connection.run(`
     create table known as
     select winner.ordinal, row(${valuesOf('winner')}) is not distinct from row(${valuesOf('stored')})
-      or (winner.close is null and stored.close is not null) as same
+      or ((winner.close is null or winner.provisional) and stored.close is not null) as same,
+      winner.provisional as provisional
     from ${winner} winner join ${stored} stored using (symbol, minute);
     create table revision as
     select symbol, minute, ${valuesOf('stored')} from ${stored} stored
@@ -113,7 +114,8 @@ async function judgeTrades(connection: DuckDBConnection, directory: string, mani
   await connection.run(`
     create table newTrades as
     with told as (select symbol, ${MINUTE}, tradeCount, vwap
-      from stagedTrades join staged using (ordinal) anti join loser using (ordinal) where ${IS_BAR})
+      from stagedTrades join staged using (ordinal) anti join loser using (ordinal)
+        anti join (select ordinal from known where same and provisional) k using (ordinal) where ${IS_BAR})
     select told.*, stored.minute is not null as replaces from told left join ${stored} stored using (symbol, minute)
     where row(told.tradeCount, told.vwap) is distinct from row(stored.tradeCount, stored.vwap)`);
   return selectNumbers(connection, 'select count(*) as stored, count(*) filter (replaces) as replaced from newTrades');

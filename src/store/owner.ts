@@ -7,7 +7,7 @@ import { BarcastError, type DayString, type EpochMs, systemErrorCode } from '../
 import { appendColumns, openDatabase, storeError } from './database.ts';
 import { Deliveries } from './deliveries.ts';
 import { dropJudgement, judge } from './judge.ts';
-import { takeOwnership, withOwnership } from './lock.ts';
+import { takeOwnershipSoon, withOwnership } from './lock.ts';
 import {
   EMPTY_MANIFEST,
   type Manifest,
@@ -26,7 +26,7 @@ import type { BarFile, BarFileLayout, BarStore, IngestCounts, IngestTransaction,
 /**
  * Opens a store as its owner, making the folder when there is none. What a killed owner left over is removed.
  *
- * With `shared` several processes may bring bars in at once: each gathers rows by itself and waits for its turn to
+ * A commit of others is waited for, up to two seconds. With `shared` several processes may bring bars in at once: each gathers rows by itself and waits for its turn to
  * commit them. They should bring different symbols, or the one that commits last corrects the others.
  * @throws BARCAST_E_STORE_LOCKED, BARCAST_E_STORE_CORRUPT, BARCAST_E_PERMISSION, BARCAST_E_DISK_FULL
  */
@@ -50,7 +50,7 @@ export async function openStore(
     if (shared) {
       return new SharedStore(path, instance, await withOwnership(connection, path, open), connection, release);
     }
-    release = await takeOwnership(connection, path);
+    release = await takeOwnershipSoon(connection, path);
     return new OwnedStore(path, instance, await open(), connection, release);
   } catch (error) {
     instance?.closeSync();

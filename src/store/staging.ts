@@ -25,10 +25,10 @@ export async function createStaging(connection: DuckDBConnection): Promise<void>
   await connection.run(`
     set TimeZone = 'UTC';
     create table staged (ordinal BIGINT, symbol VARCHAR, timeMs BIGINT,
-      open DOUBLE, high DOUBLE, low DOUBLE, close DOUBLE, volume DOUBLE, askedAt BIGINT);
+      open DOUBLE, high DOUBLE, low DOUBLE, close DOUBLE, volume DOUBLE, askedAt BIGINT, provisional BOOLEAN);
     create table stagedTrades (ordinal BIGINT, tradeCount DOUBLE, vwap DOUBLE);
     create table stagedEvent (symbol VARCHAR, timeMs BIGINT, kind VARCHAR, value DOUBLE);
-    create table delivery (position DOUBLE, symbol VARCHAR, askedAt DOUBLE);
+    create table delivery (position DOUBLE, symbol VARCHAR, askedAt DOUBLE, provisional DOUBLE);
     create table delivered (position DOUBLE, place DOUBLE, timeMs DOUBLE,
       open DOUBLE, high DOUBLE, low DOUBLE, close DOUBLE, volume DOUBLE);
     create table deliveredTrades (position DOUBLE, place DOUBLE, tradeCount DOUBLE, vwap DOUBLE)`);
@@ -55,7 +55,7 @@ export async function stageFiles(
   await connection.run(`
     insert into staged
     select origin.position * ${ROWS_PER_POSITION} + fileRow.rowid, origin.symbol, timeMs,
-      ${VALUE_COLUMNS.map(valueOrNull).join(', ')}, ${askedAt}
+      ${VALUE_COLUMNS.map(valueOrNull).join(', ')}, ${askedAt}, false
     from ${rows}
     ${layout.skipEmpty ? `where coalesce(${VALUE_COLUMNS.map(valueOrNull).join(', ')}) is not null` : ''}`);
   for (const [column, kind] of [

@@ -23,6 +23,8 @@ export interface RawBars {
   readonly vwap?: Float64Array;
   /** What the source's clock said when it answered: a bar that had not ended by then is partial. */
   readonly askedAt: EpochMs;
+  /** From a live source: passed over where a bar with a price is stored already, which may be the settled one. */
+  readonly provisional?: boolean;
   /** Dividends and splits that came with the rows. */
   readonly events?: readonly CorporateEvent[];
 }
