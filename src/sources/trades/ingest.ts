@@ -9,8 +9,9 @@ import {
   type RawBars,
 } from '../../store/index.ts';
 import type { IngestAnswer } from '../ingest.ts';
+import type { TradeBars } from './bar-columns.ts';
 import { SymbolTable } from './batch.ts';
-import { type TradeBars, TradeBuilder, type TradeCounts } from './builder.ts';
+import { TradeBuilder, type TradeCounts } from './builder.ts';
 import { tradesOf } from './files.ts';
 
 /** What became of the trades, beside what became of the bars. */
