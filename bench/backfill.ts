@@ -91,6 +91,7 @@ export async function benchBackfill({ symbols: count, limitPerSecond, latencyMs,
       shareWithSaved: permittedWithSavedSeconds / seconds,
       loopDelayP99Ms: delays.percentile(99) / 1e6,
       loopDelayMostMs: delays.max / 1e6,
+      askedAgain: answer.askedAgain,
       stillMissing: answer.stillMissing,
       ...circumstances(),
     };
