@@ -117,12 +117,13 @@ const spanOf = (minutes: readonly number[]): Span => {
 
 /** The minutes of ended sessions that may be missing by mistake. */
 export function doubtfulMinutes(rows: HistoryRows): number[] {
-  const { covers, timeMs, close } = rows;
+  const { covers, timeMs, close, firstVolumeLost } = rows;
   if (covers === undefined) return [];
   const known = new Map<number, boolean>();
   for (let row = 0; row < timeMs.length; row++) {
     // Of two rows for a minute the later one counts, as in the store.
-    if (!Number.isNaN(close[row])) known.set(timeMs[row]! / 60_000, isWhole(rows, row));
+    const lost = row === 0 && firstVolumeLost === true;
+    if (!Number.isNaN(close[row])) known.set(timeMs[row]! / 60_000, lost || isWhole(rows, row));
     else if (!known.has(timeMs[row]! / 60_000)) known.set(timeMs[row]! / 60_000, false);
   }
   const minutes: EpochMinute[] = [];

@@ -20,6 +20,8 @@ export interface Span {
 export interface HistoryRows extends RawBars {
   /** The minutes that these rows answer in full. A source that does not tell has answered when it ends. */
   readonly covers?: Span;
+  /** Nothing comes before the first row in the source: its volume, where it is not known, will not be. */
+  readonly firstVolumeLost?: boolean;
   /** They answer what was asked for once more, see {@link HistoryRequest.secondLook}. */
   readonly again?: boolean;
 }

@@ -39,6 +39,9 @@ test('a bar without a price, a volume that is not known, and a run that the rate
   const volume = new Float64Array(390).fill(1);
   volume[5] = Number.NaN;
   assert.deepEqual(doubtful({ ...answer(all), volume }), [5]);
+  const atFirst = Float64Array.from(volume, (_, row) => (row === 0 ? Number.NaN : 1));
+  assert.deepEqual(doubtful({ ...answer(all), volume: atFirst }), [0]);
+  assert.deepEqual(doubtful({ ...answer(all), volume: atFirst, firstVolumeLost: true }), []);
   // 389 of 390: a single absent minute is likely enough, a run of two is not.
   assert.deepEqual(doubtful(answer(without(100))), []);
   assert.deepEqual(doubtful(answer(without(100, 101))), [100, 101]);

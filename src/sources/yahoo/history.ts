@@ -5,6 +5,7 @@
  */
 import { BarcastError, type EpochMinute, epochMinute, isoOfMinute, msToMinute } from '../../base/index.ts';
 import type { HistoryReport, HistoryRequest, HistoryRows, RawBars } from '../source.ts';
+import { sessionsIn } from '../wanted.ts';
 import type { AnswerClock } from './answer-clock.ts';
 import type { ChartClient } from './chart-client.ts';
 import { ChartFailure } from './failure.ts';
@@ -181,7 +182,12 @@ class Pull {
       historyEnd.set(symbol, epochMinute(Math.max(end, historyEnd.get(symbol) ?? 0)));
       this.#succeeded++;
       this.#waitingRows += rows.timeMs.length;
-      const answer: HistoryRows = { ...kept(rows, range), covers: { from, to }, ...(again ? { again } : {}) };
+      const answer: HistoryRows = {
+        ...kept(rows, range),
+        covers: { from, to },
+        ...(again ? { again } : {}),
+        ...(sessionsIn({ from: askFrom, to: from }).length === 0 ? { firstVolumeLost: true } : {}),
+      };
       for (const span of this.#request.secondLook?.(answer) ?? [])
         for (const part of rangesOf(span.from, span.to, clock.now())) this.#again.push([symbol, part]);
       this.#ready.push(answer);
