@@ -225,7 +225,8 @@ class HistoryIngest {
     const { commitEveryMs = 4000 } = this.#options;
     const gatheredMs = performance.now() - this.#gatheredSince;
     const { asked, come } = this.#wanted;
-    return gatheredMs >= commitEveryMs || (gatheredMs >= commitEveryMs / 16 && come - this.#stored >= asked - come);
+    const fresh = come - this.#stored;
+    return gatheredMs >= commitEveryMs || (gatheredMs >= commitEveryMs / 16 && fresh > 0 && fresh >= asked - come);
   }
 
   #begin(): Promise<IngestTransaction> {

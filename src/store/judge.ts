@@ -5,8 +5,8 @@
  * 2. Of several rows for one (symbol, minute) the last in the input wins; the others go to the ledger. A repeat that
  *    differs from the first row of its minute is a conflict, an equal one a duplicate.
  * 3. A winner that the store holds already is passed over, and so is one without a price where the store has one, and a
- *    provisional one, of a live source, where the store has a bar with a price; any other that differs from the stored bar replaces it, and the old values go to the ledger as a revision.
- *
+ *    provisional one, of a live source, where the store has a bar with a price; any other that differs from the stored
+ *    bar replaces it, and the old values go to the ledger as a revision.
  * 4. What a winner tells of its trades is kept beside the bar, and replaces what was known; a winner that tells nothing of
  *    them changes nothing there.
  *
