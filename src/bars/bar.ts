@@ -14,6 +14,9 @@ export interface Bar {
   readonly low: number;
   readonly close: number;
   readonly volume: number;
+  /** Where the source tells: trades that count in the volume, and the volume-weighted average price. */
+  readonly tradeCount?: number;
+  readonly vwap?: number;
 }
 
 /** Bars of many symbols in columns, sorted by symbol, then minute; (symbol, minute) is unique. */

@@ -1,5 +1,6 @@
 /** `barcast bench data` and `bench pieces`: bars in, windows out, in memory and beyond it. */
 import { Option } from 'commander';
+import { benchBackfill } from '../../bench/backfill.ts';
 import { benchData } from '../../bench/data.ts';
 import { benchPieces } from '../../bench/pieces.ts';
 import type { Timing } from '../../bench/timing.ts';
@@ -47,6 +48,32 @@ action<{ symbols: number; sessions: number }>(piecesCommand, async (context, opt
     `${count(ours.rows)} rows of ${ours.symbols} symbols x ${ours.sessions} sessions, ${(ours.bytes / 1e9).toFixed(2)} GB, made in ${ours.generateSeconds.toFixed(0)} s; ${ours.machine}, Node ${ours.node}, ${ours.date}`,
     `prepared in ${ours.prepareSeconds.toFixed(0)} s: ${count(ours.windows)} windows in ${ours.pieces} pieces`,
     `an epoch of ${count(ours.trainingWindows)} windows in ${ours.epochSeconds.toFixed(0)} s, at most ${count(ours.peakMegabytes)} MB`,
+  ].join('\n');
+  return { json: ours, text };
+});
+
+export const backfillCommand = command('backfill', 'thirty days from a simulated exchange: what of its limit is used')
+  .addOption(new Option('--symbols <n>', 'of the exchange').argParser(wholeNumber(1, 504)).default(500))
+  .addOption(new Option('--limit <n>', 'requests a second that it permits').argParser(positiveNumber).default(100))
+  .addOption(
+    new Option('--latency <ms>', 'what it takes for each answer').argParser(wholeNumber(0, 60_000)).default(600),
+  );
+
+action<{ symbols: number; limit: number; latency: number }>(backfillCommand, async (context, options) => {
+  const { symbols, limit, latency } = options;
+  const ours = await benchBackfill({
+    symbols,
+    limitPerSecond: limit,
+    latencyMs: latency,
+    progress: context.progress,
+  });
+  const count = (value: number) => value.toLocaleString('en-US');
+  const percent = (value: number) => `${(100 * value).toFixed(1)}%`;
+  const text = [
+    `${ours.symbols} symbols, ${count(ours.bars)} bars, every one of them the exchange's; ${ours.machine}, Node ${ours.node}, ${ours.date}`,
+    `${count(ours.requests)} requests in ${ours.seconds.toFixed(2)} s: ${ours.requestsPerSecond.toFixed(1)} a second; ${count(ours.refused)} refused`,
+    `${percent(ours.shareOfPermitted)} of what ${limit} a second and ${latency} ms permit (${ours.permittedSeconds.toFixed(2)} s); with the second's worth saved up at the start ${percent(ours.shareWithSaved)}`,
+    `the process answered within ${ours.loopDelayP99Ms.toFixed(0)} ms (p99), at most ${ours.loopDelayMostMs.toFixed(0)} ms`,
   ].join('\n');
   return { json: ours, text };
 });

@@ -5,7 +5,7 @@ import { benchInfer } from '../../bench/infer.ts';
 import { askPeers, peerFigures } from '../../bench/peer.ts';
 import { benchTrain } from '../../bench/train.ts';
 import { type Kernel, measureFmaPeak } from '../kernel/index.ts';
-import { dataCommand, piecesCommand } from './bench-data.ts';
+import { backfillCommand, dataCommand, piecesCommand } from './bench-data.ts';
 import { scalingCommand } from './bench-scaling.ts';
 import { clientsCommand, streamCommand } from './bench-stream.ts';
 import { type ComputeOptions, withCompute, withKernel } from './compute.ts';
@@ -95,7 +95,16 @@ action<BenchCommand & { symbols: number }>(infer, (context, options) =>
 
 export const registerBench: Register = (program) => {
   const bench = new Command('bench').description("this machine's figures");
-  const children = [dataCommand, piecesCommand, train, infer, streamCommand, clientsCommand, scalingCommand];
+  const children = [
+    dataCommand,
+    backfillCommand,
+    piecesCommand,
+    train,
+    infer,
+    streamCommand,
+    clientsCommand,
+    scalingCommand,
+  ];
   for (const child of children) bench.addCommand(child);
   program.addCommand(bench);
 };

@@ -43,13 +43,16 @@ const calendarOf = ({ symbol, share, gaps, days = [] }: SymbolCoverage): string[
 ];
 
 function describe(diagnosis: Diagnosis, chosen: boolean): string {
-  const { symbols, bars, firstBar, lastBar, tradingDays, gaps, flaws, events, gapList, flawList, coverage, days } =
-    diagnosis;
+  const { symbols, bars, firstBar, lastBar, tradingDays, gaps, flaws, events, trades, coverage, days } = diagnosis;
+  const { gapList, flawList } = diagnosis;
   const thin = coverage.filter(({ share }) => share < 0.5).length;
   const lines = [
     `${count(symbols)} symbols, ${count(bars)} bars on ${tradingDays} trading days, ${firstBar} to ${lastBar}`,
     `${count(thin)} symbols trade in fewer than half of their minutes; ${count(gaps)} gaps`,
     `${count(events.splits)} splits and ${count(events.dividends)} dividends`,
+    ...(trades.bars > 0
+      ? [`${count(trades.bars)} bars of ${count(trades.symbols)} symbols with their number of trades and VWAP`]
+      : []),
     '',
     'coverage by day: percent of the session minutes of all symbols',
     ...coverageCalendar(days),

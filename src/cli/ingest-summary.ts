@@ -45,8 +45,12 @@ export function summaryOf(answer: IngestAnswer | HistoryAnswer | TradeIngestAnsw
     );
   }
   if ('stillMissing' in answer) {
-    const { unknown, notes, stillMissing } = answer;
+    const { unknown, notes, stillMissing, askedAgain, filledAgain } = answer;
     lines.push(...notes);
+    if (askedAgain > 0)
+      lines.push(
+        `${plural(askedAgain, 'request')} for what may have been missing by mistake, which brought ${plural(filledAgain, 'bar')}`,
+      );
     if (unknown.length > 0) lines.push(`not known to the source: ${unknown.join(', ')}`);
     lines.push(lastLine(stillMissing));
   }

@@ -1,10 +1,10 @@
 /** `barcast ingest`: brings bars into the store from files, Yahoo or the simulated exchange, once or after every session. */
 import { Option } from 'commander';
-import { nextSession, SP500 } from '../bars/index.ts';
-import { BarcastError, type EpochMinute, isoOfMinute, msToMinute } from '../base/index.ts';
+import { SP500 } from '../bars/index.ts';
+import { BarcastError, isoOfMinute, msToMinute } from '../base/index.ts';
 import {
   afterEverySession,
-  earliestMinute,
+  firstWholeSession,
   type HistoryAnswer,
   type IngestAnswer,
   ingestFiles,
@@ -58,20 +58,13 @@ async function fromSource(
   return ingestHistory({
     source,
     symbols: symbolsOf(options) ?? SP500,
-    from: from ?? firstWholeSession(source),
+    from: from ?? firstWholeSession(source.clock.now()),
     to: to !== undefined && to < now ? to : now,
     data,
     progress,
     signal,
     ...(share === undefined ? {} : { share }),
   });
-}
-
-/** The open of the first session that the source still has in full: a part of one would be asked for again every time. */
-function firstWholeSession(source: YahooSource): EpochMinute {
-  const earliest = earliestMinute(source.clock.now());
-  const session = nextSession(earliest);
-  return session.open >= earliest ? session.open : nextSession(session.close).open;
 }
 
 const answerOf = (answer: IngestAnswer | HistoryAnswer): Answer => ({ json: answer, text: summaryOf(answer) });

@@ -1,7 +1,14 @@
 /** Where live bars come from, for `serve` and `feed`: the options, and the source they open. */
 import { type Command, Option } from 'commander';
 import { BarcastError } from '../base/index.ts';
-import { alpacaSource, type LiveSource, simulatedSource, yahooSource, yahooStreamSource } from '../sources/index.ts';
+import {
+  alpacaSource,
+  type LiveSource,
+  simulatedSource,
+  storedLive,
+  yahooSource,
+  yahooStreamSource,
+} from '../sources/index.ts';
 import { type BarReader, openReader } from '../store/index.ts';
 import { type NatsBus, natsBus, replaySource } from '../stream/index.ts';
 import { positiveNumber, wholeNumber } from './context.ts';
@@ -21,6 +28,7 @@ export type SourceName = (typeof SOURCE_NAMES)[number];
 export interface SourceOptions extends RangeOptions, SymbolOptions {
   readonly speed?: number;
   readonly yahooUrl?: string;
+  readonly store?: boolean;
 }
 
 export interface BusOptions {
@@ -37,7 +45,9 @@ export const withSource = (target: Command, names: readonly string[]): Command =
         positiveNumber,
       ),
     )
-    .addOption(new Option('--yahoo-url <url>', 'another server that speaks the chart API'));
+    .addOption(new Option('--yahoo-url <url>', 'another server that speaks the chart API'))
+    .option('--store', "keep the bars in the store (default for every source but 'replay' and 'simulated')")
+    .option('--no-store', 'do not keep them');
 
 export const withBus = (target: Command, option: Option): Command =>
   target
@@ -59,10 +69,34 @@ export interface OpenSource {
 const nothing = async () => {};
 
 /**
+ * The source that the options name. Its bars are kept in the store, unless they come from there or are made up.
  * @param trained symbols that a model knows; taken where none were asked for
  * @param notice told of connections lost and made again, one line each
  */
 export async function openSource(
+  name: SourceName,
+  options: SourceOptions,
+  trained: readonly string[],
+  reader: BarReader | undefined,
+  data: string,
+  notice: (line: string) => void,
+): Promise<OpenSource> {
+  if (options.store && name === 'replay')
+    throw new BarcastError('BARCAST_E_USAGE', '--store does not go with a replay', 'its bars are in the store already');
+  const opened = await openBareSource(name, options, trained, reader, data, notice);
+  if (!(options.store ?? (name !== 'replay' && name !== 'simulated'))) return opened;
+  const source = storedLive(opened.source, { data, notice });
+  return {
+    ...opened,
+    source,
+    close: async () => {
+      await source.close();
+      await opened.close();
+    },
+  };
+}
+
+async function openBareSource(
   name: SourceName,
   options: SourceOptions,
   trained: readonly string[],

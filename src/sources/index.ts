@@ -9,6 +9,7 @@ export {
   type StillMissing,
 } from './ingest-history.ts';
 export { type LimiterOptions, type Permit, RateLimiter, type SteadyClock, steadyClock } from './limiter.ts';
+export { type LiveStoreOptions, type StoredLiveSource, storedLive } from './live-store.ts';
 export { findHoles, type RepairAnswer, repairGaps } from './repair.ts';
 export { ownPart, type Share, shareOf } from './share.ts';
 export * from './simulated/index.ts';

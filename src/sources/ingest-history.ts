@@ -3,11 +3,13 @@
  *
  * The source is asked once, for all of it, and keeps its own pace. Its answers are committed every few seconds together
  * with the notes of which sessions they answer, while further ones arrive; so a kill costs those seconds, and the next
- * call asks for what has no note.
+ * call asks for what has no note. What may be missing in an answer by mistake is asked for once more before that note is
+ * made (`second-look.ts`).
  */
 import { BarcastError, type DayString, type EpochMinute, type EpochMs, type Progress } from '../base/index.ts';
 import { type BarStore, type IngestCounts, type IngestTransaction, openStore } from '../store/index.ts';
 import { type IngestAnswer, secondsSince } from './ingest.ts';
+import { SecondLooks } from './second-look.ts';
 import { ownPart, type Share } from './share.ts';
 import type { HistoryReport, HistoryRows, HistorySource, Span } from './source.ts';
 import { Wanted } from './wanted.ts';
@@ -29,6 +31,9 @@ export interface HistoryAnswer extends IngestAnswer {
   readonly notes: readonly string[];
   readonly failed: readonly { readonly symbol: string; readonly reason: string }[];
   readonly stillMissing: readonly StillMissing[];
+  /** Requests for what may have been missing by mistake, and the bars that they brought. */
+  readonly askedAgain: number;
+  readonly filledAgain: number;
 }
 
 export interface HistoryOptions {
@@ -104,6 +109,9 @@ class HistoryIngest {
   /** Sessions that the gathered rows answer. */
   #marks: (readonly [symbol: string, days: readonly DayString[]])[] = [];
   #counts: IngestCounts = NO_COUNTS;
+  readonly #looks = new SecondLooks();
+  /** Sessions that have come, by symbol, and are noted as answered once they were looked at again. */
+  readonly #doubtful = new Map<string, Set<DayString>>();
   #transaction: IngestTransaction | undefined;
   #gatheredRows = 0;
   #gatheredSince = 0;
@@ -144,14 +152,23 @@ class HistoryIngest {
       notes: report.notes ?? [],
       failed: report.failed,
       stillMissing: this.#stillMissing(report),
+      askedAgain: this.#looks.asked,
+      filledAgain: this.#looks.filled,
       ...(share === undefined ? {} : { share }),
     };
   }
 
   async #ask(symbols: readonly string[]): Promise<HistoryReport> {
-    const { source, from, to, signal } = this.#options;
+    const { source, from, to, signal, again } = this.#options;
     const { spans } = this.#wanted;
-    const rows = source.history({ symbols, from, to, spans, ...(signal === undefined ? {} : { signal }) });
+    const rows = source.history({
+      symbols,
+      from,
+      to,
+      spans,
+      ...(again === undefined ? { secondLook: this.#looks.judge } : {}),
+      ...(signal === undefined ? {} : { signal }),
+    });
     try {
       for (;;) {
         const next = await rows.next();
@@ -176,14 +193,40 @@ class HistoryIngest {
 
   async #take(rows: HistoryRows): Promise<void> {
     this.#transaction ??= await this.#begin();
-    await this.#transaction.addBars(rows);
+    await this.#transaction.addBars(rows.again ? this.#looks.taken(rows) : rows);
     const { symbol, covers, askedAt } = rows;
     this.#latest = symbol;
     this.#seen.add(symbol);
     this.#gatheredRows += rows.timeMs.length;
-    if (covers !== undefined) this.#marks.push([symbol, this.#wanted.cover(symbol, covers, askedAt)]);
-    const due = performance.now() - this.#gatheredSince >= (this.#options.commitEveryMs ?? 4000);
-    if (due || this.#gatheredRows >= ROWS_A_COMMIT) await this.#commit();
+    if (rows.again) this.#marks.push([symbol, this.#afterLook(rows)]);
+    else if (covers !== undefined)
+      this.#marks.push([symbol, this.#beyondDoubt(symbol, this.#wanted.cover(symbol, covers, askedAt))]);
+    if (this.#isDue() || this.#gatheredRows >= ROWS_A_COMMIT) await this.#commit();
+  }
+
+  /** Of sessions that have come, those of which nothing is looked at again; the others wait for that. */
+  #beyondDoubt(symbol: string, days: readonly DayString[]): DayString[] {
+    const waiting = this.#doubtful.get(symbol) ?? new Set();
+    this.#doubtful.set(symbol, waiting);
+    return days.filter((day) => {
+      if (!this.#looks.isOpen(symbol, day)) return true;
+      waiting.add(day);
+      return false;
+    });
+  }
+
+  #afterLook(rows: HistoryRows): DayString[] {
+    const waiting = this.#doubtful.get(rows.symbol);
+    return this.#looks.settle(rows).filter((day) => waiting?.delete(day));
+  }
+
+  /** Towards the end ever sooner, so that little is left to commit when the last answer comes. */
+  #isDue(): boolean {
+    const { commitEveryMs = 4000 } = this.#options;
+    const gatheredMs = performance.now() - this.#gatheredSince;
+    const { asked, come } = this.#wanted;
+    const fresh = come - this.#stored;
+    return gatheredMs >= commitEveryMs || (gatheredMs >= commitEveryMs / 16 && fresh > 0 && fresh >= asked - come);
   }
 
   #begin(): Promise<IngestTransaction> {

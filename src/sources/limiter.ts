@@ -3,10 +3,12 @@
  *
  * The rate rises exponentially until the first refusal (slow start), and from then on by a little with every answer:
  * additive increase, multiplicative decrease (Chiu & Jain, "Analysis of the increase and decrease algorithms for
- * congestion avoidance", 1989). Where the decrease ends is measured when it can be. After the first refusal of a kind
- * nothing more is sent, and of what was in flight the server grants just what it permits while its allowance is used up:
- * that many a second, less a margin, is the new rate. Too few in flight to tell: what was granted a second since the
- * refusal before, or else a half.
+ * congestion avoidance", 1989). Where the decrease ends is measured when it can be, in two ways. Most servers save up for
+ * a second (a token bucket): the rate of such a one that would have refused this very request first is known from when
+ * requests were sent, and well, since it is taken over all the time that the limiter was open (`bucket-rate.ts`). And
+ * after the first refusal nothing more is sent, while of what was in flight the server grants just what it permits: that
+ * tells whether it is such a server. The new rate is the first of the two where they agree, or else the second, less a
+ * margin. Too few in flight to tell: what was granted a second since the refusal before, or else a half.
  *
  * A refusal closes the limiter for all: as long as Retry-After asks, and without one for a second, twice as long each
  * time that no answer came in between. What was not sent meanwhile may be made up for, up to a second's worth, since
@@ -15,6 +17,7 @@
  * Limits: a server that refuses at random, whatever the rate, slows it down to `leastPerSecond`.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { bucketRate } from './bucket-rate.ts';
 
 /** A clock that only goes forward, and a way to wait on it. Tests bring their own. */
 export interface SteadyClock {
@@ -50,28 +53,32 @@ export interface LimiterOptions {
 export type Permit = number;
 
 /** Requests a second that one answer adds in slow start, and afterwards; more when nothing was refused for long. */
-const SLOW_START_GAIN = 1.5;
-const GAIN = 0.004;
+const SLOW_START_GAIN = 1;
+const GAIN = 0.002;
 const LONG_MS = 20_000;
 /** What is left of a rate that was measured, and the bounds of a decrease otherwise. */
-const MARGIN = 0.97;
+const MARGIN = 0.98;
 const LARGEST_CUT = 0.5;
 const SMALLEST_CUT = 0.97;
-/** As many answers tell a rate. */
+/** As many answers tell a rate, and two ways to tell it agree within this share. */
 const MEASURED_ANSWERS = 20;
-/** A late timer, and a pause, are made up for as far as this. */
+const AGREEMENT = 0.35;
+/** A late timer, and a pause, are made up for as far as this: of a second's worth saved up a little less. */
 const LATENESS_MS = 250;
-const SAVED_MS = 1000;
+const SAVED_MS = 900;
 /** A refusal this soon after making up for a pause says that the server does not save up. */
 const SOON_MS = 2500;
 const LONGEST_BARE_CLOSURE_MS = 60_000;
 
-/** Requests whose time of sending is remembered. */
+/** Requests whose time of sending is remembered: those under way, and those since the limiter opened. */
 const REMEMBERED = 4096;
+const MOST_OPENED = 65_536;
 
 /** Answers since the first refusal, until the limiter opens again. */
 interface Episode {
   readonly at: number;
+  /** Its own permit. */
+  readonly refused: Permit;
   /** When the refused request was sent, and the last one of all. */
   readonly from: number;
   readonly sentUntil: number;
@@ -89,13 +96,18 @@ export class RateLimiter {
   #nextAt: number;
   readonly #startedAt: number;
   readonly #sent = new Map<Permit, number>();
+  /** When requests were sent since the limiter opened, up to the last permit; and how many seconds' worth was saved up. */
+  #opened: number[] = [];
+  #savedAtOpening = 1;
   #lastSentAt = 0;
   #closedUntil = Number.NEGATIVE_INFINITY;
   #savedMs = SAVED_MS;
+  /** How far the next request may lag behind its time by the rate and have that made up for. */
+  #lagMs = LATENESS_MS;
   #madeUpAt = Number.NEGATIVE_INFINITY;
   #episode: Episode | undefined;
   /** Refusals of permits before this one belong to the refusal that is dealt with already. */
-  #firstFresh: Permit = 0;
+  #firstFresh: Permit = 1;
   #nextPermit: Permit = 1;
   #grantedSince = 0;
   #lastRefusedAt: number | undefined;
@@ -193,7 +205,8 @@ export class RateLimiter {
     if (permit !== undefined && permit < this.#firstFresh) return;
     this.#refusedInARow++;
     if (now - this.#madeUpAt < SOON_MS) this.#savedMs = 0;
-    this.#episode = { at: now, granted: 0, from: this.#sentAt(permit) ?? now, sentUntil: this.#lastSentAt };
+    const from = this.#sentAt(permit) ?? now;
+    this.#episode = { at: now, refused: permit ?? this.#nextPermit - 1, granted: 0, from, sentUntil: this.#lastSentAt };
   }
 
   /** When a request was sent; asked once. */
@@ -210,35 +223,44 @@ export class RateLimiter {
 
   #take(): Permit {
     const now = this.#clock.now();
-    let late = LATENESS_MS;
     if (this.#episode !== undefined) {
       if (this.#savedMs > 0) {
-        late = Math.max(late, Math.min(this.#savedMs, now - this.#episode.at));
+        this.#lagMs = Math.max(LATENESS_MS, Math.min(this.#savedMs, now - this.#episode.at));
         this.#madeUpAt = now;
       } else this.#nextAt = now;
       this.#decrease(this.#episode);
       this.#openedAt = now;
+      this.#opened = [];
+      this.#savedAtOpening = Math.min(1, (now - this.#episode.sentUntil) / 1000);
       this.#episode = undefined;
       this.#firstFresh = this.#nextPermit;
     }
-    this.#nextAt = Math.max(this.#nextAt, now - late) + 1000 / this.#perSecond;
+    this.#nextAt = Math.max(this.#nextAt, now - this.#lagMs) + 1000 / this.#perSecond;
+    this.#lagMs = Math.max(LATENESS_MS, Math.min(this.#lagMs, now - this.#nextAt));
     this.#lastSentAt = now;
+    if (this.#opened.length === MOST_OPENED) this.#opened.splice(0, MOST_OPENED / 2);
+    this.#opened.push(now);
     this.#sent.set(this.#nextPermit, now);
     // Whoever failed otherwise is forgotten.
     if (this.#sent.size > REMEMBERED) this.#sent.delete(this.#sent.keys().next().value!);
     return this.#nextPermit++;
   }
 
-  #decrease({ at, granted, from, sentUntil }: Episode): void {
+  #decrease({ at, refused, granted, from, sentUntil }: Episode): void {
     const before = this.#perSecond;
     // Since the refusal before, when the allowance was used up as well, or since the start with a second's worth saved up.
     const grantedBefore = (this.#grantedSince - granted) * 1000;
     const last = this.#lastRefusedAt;
     if (granted >= MEASURED_ANSWERS && sentUntil > from) {
-      const measured = (granted * 1000) / Math.max(1, sentUntil - from);
+      const inFlight = (granted * 1000) / Math.max(1, sentUntil - from);
       // A machine that was too busy to take the answers measures too little: no less than was granted all along.
-      const sustained = grantedBefore / (at - (last ?? this.#startedAt) + SAVED_MS);
-      this.#perSecond = Math.min(before * SMALLEST_CUT, Math.max(measured, sustained) * MARGIN);
+      const sustained = grantedBefore / (at - (last ?? this.#startedAt) + 1000);
+      const bucket = bucketRate(
+        this.#opened.slice(0, this.#opened.length - (this.#nextPermit - 1 - refused)),
+        this.#savedAtOpening,
+      );
+      const measured = Math.abs(bucket / inFlight - 1) <= AGREEMENT ? bucket : Math.max(inFlight, sustained);
+      this.#perSecond = Math.min(before * SMALLEST_CUT, measured * MARGIN);
     } else {
       const since = last === undefined ? 0 : grantedBefore / Math.max(1, at - last);
       this.#perSecond = Math.min(before * SMALLEST_CUT, Math.max(before * LARGEST_CUT, since * MARGIN));

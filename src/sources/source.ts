@@ -20,6 +20,10 @@ export interface Span {
 export interface HistoryRows extends RawBars {
   /** The minutes that these rows answer in full. A source that does not tell has answered when it ends. */
   readonly covers?: Span;
+  /** Nothing comes before the first row in the source: its volume, where it is not known, will not be. */
+  readonly firstVolumeLost?: boolean;
+  /** They answer what was asked for once more, see {@link HistoryRequest.secondLook}. */
+  readonly again?: boolean;
 }
 
 export interface HistoryRequest {
@@ -30,6 +34,11 @@ export interface HistoryRequest {
   readonly to: EpochMinute;
   /** By symbol: what is wanted of that, in order; all of it when left out. A source may hand over more. */
   readonly spans?: ReadonlyMap<string, readonly Span[]>;
+  /**
+   * Asked of every answer before it is handed over: what of it to ask for once more after everything else, since it may
+   * be incomplete. A source may do without.
+   */
+  readonly secondLook?: (rows: HistoryRows) => readonly Span[];
   readonly signal?: AbortSignal;
 }
 

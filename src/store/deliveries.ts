@@ -1,5 +1,5 @@
 /**
- * What sources deliver to a transaction: numbers in the table `delivered`, through one appender that stays open, since
+ * What sources deliver to a transaction: numbers in the table `delivered`, through an appender that stays open, since
  * opening and closing one takes longer than the rows of an answer. {@link Deliveries.settle} makes staged rows of them.
  */
 import { type DuckDBAppender, type DuckDBConnection, DuckDBDataChunk } from '@duckdb/node-api';
@@ -12,6 +12,7 @@ import type { CorporateEvent, RawBars } from './store.ts';
 interface Delivery {
   readonly symbol: string;
   readonly askedAt: EpochMs;
+  readonly provisional: boolean;
   readonly events: readonly CorporateEvent[];
 }
 
@@ -21,6 +22,7 @@ export class Deliveries {
   readonly #connection: DuckDBConnection;
   readonly #deliveries: Delivery[] = [];
   #appender: DuckDBAppender | undefined;
+  #tradesAppender: DuckDBAppender | undefined;
 
   constructor(connection: DuckDBConnection) {
     this.#connection = connection;
@@ -35,7 +37,17 @@ export class Deliveries {
     for (let row = 0; row < rows; row++) places[row] = row;
     const delivery = new Float64Array(rows).fill(this.#deliveries.length);
     appendDoubles(this.#appender, [delivery, places, raw.timeMs, ...VALUE_COLUMNS.map((name) => raw[name])]);
-    this.#deliveries.push({ symbol, askedAt: raw.askedAt, events: raw.events ?? [] });
+    const { tradeCount, vwap } = raw;
+    if (tradeCount !== undefined && vwap !== undefined) {
+      this.#tradesAppender ??= await this.#connection.createAppender('deliveredTrades');
+      appendDoubles(this.#tradesAppender, [delivery, places, tradeCount, vwap]);
+    }
+    this.#deliveries.push({
+      symbol,
+      askedAt: raw.askedAt,
+      provisional: raw.provisional ?? false,
+      events: raw.events ?? [],
+    });
   }
 
   /** Makes staged rows of all that was delivered. */
@@ -47,12 +59,17 @@ export class Deliveries {
       deliveries.map((_, position) => position),
       deliveries.map(({ symbol }) => symbol),
       deliveries.map(({ askedAt }) => askedAt),
+      deliveries.map(({ provisional }) => (provisional ? 1 : 0)),
     ]);
     await this.#connection.run(`
       insert into staged
       select position::BIGINT * ${ROWS_PER_POSITION} + place::BIGINT, symbol, floor(timeMs)::BIGINT,
-        ${VALUE_COLUMNS.map(valueOrNull).join(', ')}, askedAt::BIGINT
+        ${VALUE_COLUMNS.map(valueOrNull).join(', ')}, askedAt::BIGINT, provisional = 1
       from delivered join delivery using (position)`);
+    await this.#connection.run(`
+      insert into stagedTrades
+      select position::BIGINT * ${ROWS_PER_POSITION} + place::BIGINT, tradeCount, ${valueOrNull('vwap')}
+      from deliveredTrades where not isnan(tradeCount)`);
     const events = deliveries.flatMap(({ symbol, events: own }) => own.map((event) => ({ symbol, ...event })));
     await appendColumns(this.#connection, 'stagedEvent', [
       events.map(({ symbol }) => symbol),
@@ -63,9 +80,9 @@ export class Deliveries {
   }
 
   close(): void {
-    const appender = this.#appender;
-    this.#appender = undefined;
-    appender?.closeSync();
+    const appenders = [this.#appender, this.#tradesAppender];
+    this.#appender = this.#tradesAppender = undefined;
+    for (const appender of appenders) appender?.closeSync();
   }
 }
 

@@ -66,6 +66,8 @@ export interface Diagnosis {
   readonly gaps: number;
   readonly flaws: FlawCounts;
   readonly events: { readonly dividends: number; readonly splits: number };
+  /** Bars of which the number of trades and the VWAP are known, and their symbols. */
+  readonly trades: { readonly bars: number; readonly symbols: number };
   readonly coverage: readonly SymbolCoverage[];
   /** Every session from the first with a bar to the last, those without one too. */
   readonly days: readonly DayCoverage[];
@@ -102,6 +104,10 @@ export async function examineStore(directory: string, options: ExamineOptions = 
         `select count(*) filter (kind = 'dividend') as dividends, count(*) filter (kind = 'split') as splits
          from ${relation(directory, 'events', manifest.events)}`,
       );
+      const trades = await selectNumbers(
+        connection,
+        `select count(*) as bars, count(distinct symbol) as symbols from ${relation(directory, 'trades', manifest.trades)}`,
+      );
       const limit = options.all ? Number.POSITIVE_INFINITY : LIST_LIMIT;
       return {
         symbols: coverage.symbols.length,
@@ -112,6 +118,7 @@ export async function examineStore(directory: string, options: ExamineOptions = 
         gaps: coverage.gaps.length,
         flaws: flaws.counts,
         events: { dividends: events.dividends!, splits: events.splits! },
+        trades: { bars: trades.bars!, symbols: trades.symbols! },
         coverage: coverage.symbols,
         days: coverage.days,
         gapList: coverage.gaps.slice(0, limit),

@@ -4,8 +4,11 @@
  * 1. A row off the whole minute, or of a minute that had not ended, is refused and goes to the ledger.
  * 2. Of several rows for one (symbol, minute) the last in the input wins; the others go to the ledger. A repeat that
  *    differs from the first row of its minute is a conflict, an equal one a duplicate.
- * 3. A winner that the store holds already is passed over, and so is one without a price where the store has one; any
- *    other that differs from the stored bar replaces it, and the old values go to the ledger as a revision.
+ * 3. A winner that the store holds already is passed over, and so is one without a price where the store has one, and a
+ *    provisional one, of a live source, where the store has a bar with a price; any other that differs from the stored
+ *    bar replaces it, and the old values go to the ledger as a revision.
+ * 4. What a winner tells of its trades is kept beside the bar, and replaces what was known; a winner that tells nothing of
+ *    them changes nothing there.
  *
  * The ledger is a set: what it holds already is not added again, whoever ingests the same input how often.
  */
@@ -30,10 +33,15 @@ export interface Judgement {
   /** The keys (symbol, minute) of stored bars that the above replaces, as SQL. */
   readonly revisedKeys: string;
   readonly ledgerToAdd: string;
+  /** What is new of the trades in bars, how much of that, and the keys of what it replaces. */
+  readonly tradesToWrite: string;
+  readonly tradesStored: number;
+  readonly replacedTradesKeys: string;
+  readonly tradesReplaced: number;
   readonly eventsToAdd: string;
 }
 
-const JUDGE_TABLES = ['loser', 'known', 'revision', 'sessionDay'];
+const JUDGE_TABLES = ['loser', 'known', 'revision', 'newTrades', 'sessionDay'];
 
 export async function dropJudgement(connection: DuckDBConnection): Promise<void> {
   for (const table of JUDGE_TABLES) await connection.run(`drop table if exists ${table}`);
@@ -43,6 +51,7 @@ export async function dropJudgement(connection: DuckDBConnection): Promise<void>
 export async function judge(connection: DuckDBConnection, directory: string, manifest: Manifest): Promise<Judgement> {
   await findLosers(connection);
   await compareWithStored(connection, directory, manifest);
+  const trades = await judgeTrades(connection, directory, manifest);
   const counts = await countStaged(connection);
   const ledger = relation(directory, 'ledger', manifest.ledger);
   const events = relation(directory, 'events', manifest.events);
@@ -60,6 +69,10 @@ export async function judge(connection: DuckDBConnection, directory: string, man
         union all select kind, symbol, timeMs, ${VALUES} from loser
         union all select 'revision', symbol, minute::BIGINT * 60000, ${VALUES} from revision)
       except select kind, symbol, timeMs, ${VALUES}, occurrence from ${ledger}`,
+    tradesToWrite: 'select symbol, minute, tradeCount, vwap from newTrades',
+    tradesStored: trades.stored!,
+    replacedTradesKeys: 'select symbol, minute from newTrades where replaces',
+    tradesReplaced: trades.replaced!,
     eventsToAdd: `select symbol, timeMs, kind, value from stagedEvent except select symbol, timeMs, kind, value from ${events}`,
   };
 }
@@ -82,16 +95,30 @@ async function findLosers(connection: DuckDBConnection): Promise<void> {
 /** `known`: winners whose minute is stored, and whether they say nothing new. `revision`: the stored bars that differ. */
 async function compareWithStored(connection: DuckDBConnection, directory: string, manifest: Manifest): Promise<void> {
   const stored = relation(directory, 'bars', await overlapping(connection, manifest.bars));
-  const winner = `(select ordinal, symbol, ${MINUTE}, ${VALUES} from staged anti join loser using (ordinal) where ${IS_BAR})`;
+  const winner = `(select ordinal, symbol, ${MINUTE}, ${VALUES}, provisional from staged anti join loser using (ordinal) where ${IS_BAR})`;
   await connection.run(`
     create table known as
     select winner.ordinal, row(${valuesOf('winner')}) is not distinct from row(${valuesOf('stored')})
-      or (winner.close is null and stored.close is not null) as same
+      or ((winner.close is null or winner.provisional) and stored.close is not null) as same,
+      winner.provisional as provisional
     from ${winner} winner join ${stored} stored using (symbol, minute);
     create table revision as
     select symbol, minute, ${valuesOf('stored')} from ${stored} stored
     semi join (select symbol, ${MINUTE} from staged semi join (select ordinal from known where not same) k using (ordinal))
       using (symbol, minute)`);
+}
+
+/** `newTrades`: what winners tell of their trades, unless the store holds the same. */
+async function judgeTrades(connection: DuckDBConnection, directory: string, manifest: Manifest) {
+  const stored = relation(directory, 'trades', await overlapping(connection, manifest.trades));
+  await connection.run(`
+    create table newTrades as
+    with told as (select symbol, ${MINUTE}, tradeCount, vwap
+      from stagedTrades join staged using (ordinal) anti join loser using (ordinal)
+        anti join (select ordinal from known where same and provisional) k using (ordinal) where ${IS_BAR})
+    select told.*, stored.minute is not null as replaces from told left join ${stored} stored using (symbol, minute)
+    where row(told.tradeCount, told.vwap) is distinct from row(stored.tradeCount, stored.vwap)`);
+  return selectNumbers(connection, 'select count(*) as stored, count(*) filter (replaces) as replaced from newTrades');
 }
 
 /** The segments that may hold a bar that is staged. */

@@ -19,6 +19,8 @@ const ownedHere = new Set<string>();
 /** How long a commit waits for those of others, and how often it looks. */
 const PATIENCE_MS = 120_000;
 const LOOK_AGAIN_MS = 25;
+/** How long an owner waits: a commit of a live source is over by then, and another owner is told of soon enough. */
+const OWNER_PATIENCE_MS = 2000;
 
 /**
  * Does a piece of work while holding the lock, waiting for whoever holds it.
@@ -29,21 +31,29 @@ export async function withOwnership<T>(
   directory: string,
   work: () => Promise<T>,
 ): Promise<T> {
-  const givenUpAt = performance.now() + PATIENCE_MS;
-  let release: (() => void) | undefined;
-  while (release === undefined) {
+  const release = await takeOwnershipSoon(connection, directory, PATIENCE_MS);
+  try {
+    return await work();
+  } finally {
+    await connection.run('detach owner').finally(release);
+  }
+}
+
+/** The same as {@link takeOwnership}, but a store that is locked is looked at again for a while. */
+export async function takeOwnershipSoon(
+  connection: DuckDBConnection,
+  directory: string,
+  patienceMs = OWNER_PATIENCE_MS,
+): Promise<() => void> {
+  const givenUpAt = performance.now() + patienceMs;
+  for (;;) {
     try {
-      release = await takeOwnership(connection, directory);
+      return await takeOwnership(connection, directory);
     } catch (error) {
       const locked = error instanceof BarcastError && error.code === 'BARCAST_E_STORE_LOCKED';
       if (!locked || performance.now() > givenUpAt) throw error;
       await sleep(LOOK_AGAIN_MS * (0.5 + Math.random()));
     }
-  }
-  try {
-    return await work();
-  } finally {
-    await connection.run('detach owner').finally(release);
   }
 }
 

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { BarcastError, systemErrorCode, writeFileAtomic } from '../base/index.ts';
 import { pathList } from './database.ts';
 
-/** The four tables of a store: their columns, and the order in which a segment holds its rows. */
+/** The tables of a store: their columns, and the order in which a segment holds its rows. */
 export const TABLES = {
   /** (symbol, minute) is unique over all segments. */
   bars: {
@@ -28,6 +28,8 @@ export const TABLES = {
   },
   /** Days a source has answered in full, as a set. */
   answered: { columns: 'source VARCHAR, symbol VARCHAR, day VARCHAR', order: 'source, symbol, day' },
+  /** What is known of the trades in a bar, of bars that were built of trades. (symbol, minute) is unique over all segments. */
+  trades: { columns: 'symbol VARCHAR, minute INTEGER, tradeCount DOUBLE, vwap DOUBLE', order: 'symbol, minute' },
 } as const;
 export type TableName = keyof typeof TABLES;
 export const TABLE_NAMES = Object.keys(TABLES) as TableName[];
@@ -38,7 +40,7 @@ export interface Segment {
   readonly rows: number;
   readonly bytes: number;
   readonly sha256: string;
-  /** First and last symbol and minute, to pass over segments; only for bars. */
+  /** First and last symbol and minute, to pass over segments; only for bars and trades. */
   readonly symbols?: readonly [first: string, last: string];
   readonly minutes?: readonly [first: number, last: number];
 }
@@ -47,7 +49,15 @@ export type Manifest = { readonly format: 1; readonly generation: number } & Rea
   Record<TableName, readonly Segment[]>
 >;
 
-export const EMPTY_MANIFEST: Manifest = { format: 1, generation: 0, bars: [], ledger: [], events: [], answered: [] };
+export const EMPTY_MANIFEST: Manifest = {
+  format: 1,
+  generation: 0,
+  bars: [],
+  ledger: [],
+  events: [],
+  answered: [],
+  trades: [],
+};
 
 export const segmentPath = (directory: string, segment: Segment): string => join(directory, 'segments', segment.file);
 
@@ -69,7 +79,9 @@ export function readManifest(directory: string): Manifest | undefined {
   let manifest: Partial<Manifest> | undefined;
   let cause: unknown;
   try {
-    manifest = JSON.parse(text) as Partial<Manifest>;
+    // A store of a version that kept nothing of trades has no such table.
+    const { trades = [], ...rest } = JSON.parse(text) as Partial<Manifest>;
+    manifest = { ...rest, trades };
   } catch (error) {
     cause = error;
   }

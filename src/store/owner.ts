@@ -7,7 +7,7 @@ import { BarcastError, type DayString, type EpochMs, systemErrorCode } from '../
 import { appendColumns, openDatabase, storeError } from './database.ts';
 import { Deliveries } from './deliveries.ts';
 import { dropJudgement, judge } from './judge.ts';
-import { takeOwnership, withOwnership } from './lock.ts';
+import { takeOwnershipSoon, withOwnership } from './lock.ts';
 import {
   EMPTY_MANIFEST,
   type Manifest,
@@ -26,7 +26,7 @@ import type { BarFile, BarFileLayout, BarStore, IngestCounts, IngestTransaction,
 /**
  * Opens a store as its owner, making the folder when there is none. What a killed owner left over is removed.
  *
- * With `shared` several processes may bring bars in at once: each gathers rows by itself and waits for its turn to
+ * A commit of others is waited for, up to two seconds. With `shared` several processes may bring bars in at once: each gathers rows by itself and waits for its turn to
  * commit them. They should bring different symbols, or the one that commits last corrects the others.
  * @throws BARCAST_E_STORE_LOCKED, BARCAST_E_STORE_CORRUPT, BARCAST_E_PERMISSION, BARCAST_E_DISK_FULL
  */
@@ -50,7 +50,7 @@ export async function openStore(
     if (shared) {
       return new SharedStore(path, instance, await withOwnership(connection, path, open), connection, release);
     }
-    release = await takeOwnership(connection, path);
+    release = await takeOwnershipSoon(connection, path);
     return new OwnedStore(path, instance, await open(), connection, release);
   } catch (error) {
     instance?.closeSync();
@@ -120,11 +120,16 @@ class OwnedStore extends StoreReader implements BarStore {
     const connection = this.connection;
     const verdict = await judge(connection, this.directory, this.manifest);
     const { rowsStored, revisions } = verdict.counts;
-    const changes: Change[] = [
-      ...(rowsStored > 0 ? [await this.#barsChange(verdict.barsToWrite, verdict.revisedKeys, revisions)] : []),
+    const changes: Change[] = [];
+    if (rowsStored > 0) changes.push(await this.#change('bars', verdict.barsToWrite, verdict.revisedKeys, revisions));
+    if (verdict.tradesStored > 0) {
+      const { tradesToWrite, replacedTradesKeys, tradesReplaced } = verdict;
+      changes.push(await this.#change('trades', tradesToWrite, replacedTradesKeys, tradesReplaced));
+    }
+    changes.push(
       { table: 'ledger', sql: verdict.ledgerToAdd, replaces: [] },
       { table: 'events', sql: verdict.eventsToAdd, replaces: [] },
-    ];
+    );
     if (marks.length > 0) {
       await connection.run('create or replace table mark (source VARCHAR, symbol VARCHAR, day VARCHAR)');
       await appendColumns(
@@ -146,18 +151,18 @@ class OwnedStore extends StoreReader implements BarStore {
     return verdict.counts;
   }
 
-  /** New bars are a segment of their own; a corrected one takes the segments that held it along. */
-  async #barsChange(newBars: string, revisedKeys: string, revisions: number): Promise<Change> {
-    if (revisions === 0) return { table: 'bars', sql: newBars, replaces: [] };
+  /** New rows are a segment of their own; a corrected one takes the segments that held it along. */
+  async #change(table: 'bars' | 'trades', newRows: string, revisedKeys: string, revisions: number): Promise<Change> {
+    if (revisions === 0) return { table, sql: newRows, replaces: [] };
     const replaces: Segment[] = [];
-    for (const segment of this.manifest.bars) {
+    for (const segment of this.manifest[table]) {
       const result = await this.connection.runAndReadAll(
-        `select 1 from ${relation(this.directory, 'bars', [segment])} semi join (${revisedKeys}) using (symbol, minute) limit 1`,
+        `select 1 from ${relation(this.directory, table, [segment])} semi join (${revisedKeys}) using (symbol, minute) limit 1`,
       );
       if (result.currentRowCount > 0) replaces.push(segment);
     }
-    const untouched = `select * from ${relation(this.directory, 'bars', replaces)} anti join (${revisedKeys}) using (symbol, minute)`;
-    return { table: 'bars', sql: `${newBars} union all ${untouched}`, replaces };
+    const untouched = `select * from ${relation(this.directory, table, replaces)} anti join (${revisedKeys}) using (symbol, minute)`;
+    return { table, sql: `${newRows} union all ${untouched}`, replaces };
   }
 
   async #publish(changes: readonly Change[]): Promise<void> {

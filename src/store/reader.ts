@@ -15,7 +15,8 @@ import {
 import { openDatabase, quoted, selectNumbers, selectRows, storeError } from './database.ts';
 import { corrupt, type Manifest, readManifest, relation, type Segment, segmentPath, TABLE_NAMES } from './manifest.ts';
 import { digestOf } from './segments.ts';
-import type { BarReader, LedgerEntry, ReadQuery, StoreSummary } from './store.ts';
+import type { BarReader, LedgerEntry, MarketTrades, ReadQuery, StoreSummary } from './store.ts';
+import { readTrades } from './trades.ts';
 
 /** The owner may publish a few commits while one read is under way. */
 const READ_ATTEMPTS = 4;
@@ -50,6 +51,10 @@ export class StoreReader implements BarReader {
 
   read(query: ReadQuery = {}, allocate: Allocate = freshShared): Promise<MarketBars> {
     return this.attempt((connection) => readBars(connection, this.directory, this.manifest, query, allocate));
+  }
+
+  trades(query: ReadQuery = {}): Promise<MarketTrades> {
+    return this.attempt((connection) => readTrades(connection, this.directory, this.manifest, query));
   }
 
   symbols(): Promise<string[]> {

@@ -100,7 +100,7 @@ async function writeRows(
   const temporary = temporaryName(path);
   try {
     await connection.run(`copy (${sql}) to ${quoted(temporary)} (format parquet, compression zstd)`);
-    const described = await describe(connection, temporary, table === 'bars');
+    const described = await describe(connection, temporary, table === 'bars' || table === 'trades');
     if (described.rows === 0) return undefined;
     const segment = { file, ...described, bytes: statSync(temporary).size, sha256: digestOf(temporary) };
     commitFile(temporary, path);
@@ -113,9 +113,9 @@ async function writeRows(
 async function describe(
   connection: DuckDBConnection,
   path: string,
-  bars: boolean,
+  byMinute: boolean,
 ): Promise<Pick<Segment, 'rows' | 'symbols' | 'minutes'>> {
-  const range = bars
+  const range = byMinute
     ? ', min(symbol) as firstSymbol, max(symbol) as lastSymbol, min(minute) as first, max(minute) as last'
     : '';
   const [row] = await selectRows(
@@ -123,7 +123,7 @@ async function describe(
     `select count(*)::INTEGER as rows${range} from read_parquet(${pathList([path])})`,
   );
   const rows = row!.rows as number;
-  if (!bars || rows === 0) return { rows };
+  if (!byMinute || rows === 0) return { rows };
   return {
     rows,
     symbols: [row!.firstSymbol as string, row!.lastSymbol as string],

@@ -2,8 +2,8 @@
  * Staging: rows of every source, as they came, in one table that is then judged by one code path (`judge.ts`).
  *
  * `staged` has a row's place in the input (a later place wins), its symbol in canonical form, its time in milliseconds
- * and its values with null for every kind of absence. `stagedEvent` has the dividends and splits. What sources deliver
- * waits in `delivered`, numbers only (`deliveries.ts`).
+ * and its values with null for every kind of absence. `stagedTrades` has what is known of the trades in a row, by the
+ * row's place, and `stagedEvent` the dividends and splits. What sources deliver waits in `delivered` and `deliveredTrades`, numbers only (`deliveries.ts`).
  */
 import { basename } from 'node:path';
 import type { DuckDBConnection } from '@duckdb/node-api';
@@ -25,18 +25,20 @@ export async function createStaging(connection: DuckDBConnection): Promise<void>
   await connection.run(`
     set TimeZone = 'UTC';
     create table staged (ordinal BIGINT, symbol VARCHAR, timeMs BIGINT,
-      open DOUBLE, high DOUBLE, low DOUBLE, close DOUBLE, volume DOUBLE, askedAt BIGINT);
+      open DOUBLE, high DOUBLE, low DOUBLE, close DOUBLE, volume DOUBLE, askedAt BIGINT, provisional BOOLEAN);
+    create table stagedTrades (ordinal BIGINT, tradeCount DOUBLE, vwap DOUBLE);
     create table stagedEvent (symbol VARCHAR, timeMs BIGINT, kind VARCHAR, value DOUBLE);
-    create table delivery (position DOUBLE, symbol VARCHAR, askedAt DOUBLE);
+    create table delivery (position DOUBLE, symbol VARCHAR, askedAt DOUBLE, provisional DOUBLE);
     create table delivered (position DOUBLE, place DOUBLE, timeMs DOUBLE,
-      open DOUBLE, high DOUBLE, low DOUBLE, close DOUBLE, volume DOUBLE)`);
+      open DOUBLE, high DOUBLE, low DOUBLE, close DOUBLE, volume DOUBLE);
+    create table deliveredTrades (position DOUBLE, place DOUBLE, tradeCount DOUBLE, vwap DOUBLE)`);
 }
 
 export async function dropStaging(connection: DuckDBConnection): Promise<void> {
   await connection.run(`
-    drop table if exists staged; drop table if exists stagedEvent; drop table if exists fileRow;
+    drop table if exists staged; drop table if exists stagedTrades; drop table if exists stagedEvent; drop table if exists fileRow;
     drop table if exists instant; drop table if exists origin;
-    drop table if exists delivery; drop table if exists delivered`);
+    drop table if exists delivery; drop table if exists delivered; drop table if exists deliveredTrades`);
 }
 
 /** Stages files of one layout. @throws BARCAST_E_FILE_FORMAT naming the file, and the line where it is known */
@@ -53,7 +55,7 @@ export async function stageFiles(
   await connection.run(`
     insert into staged
     select origin.position * ${ROWS_PER_POSITION} + fileRow.rowid, origin.symbol, timeMs,
-      ${VALUE_COLUMNS.map(valueOrNull).join(', ')}, ${askedAt}
+      ${VALUE_COLUMNS.map(valueOrNull).join(', ')}, ${askedAt}, false
     from ${rows}
     ${layout.skipEmpty ? `where coalesce(${VALUE_COLUMNS.map(valueOrNull).join(', ')}) is not null` : ''}`);
   for (const [column, kind] of [

@@ -18,8 +18,13 @@ export interface RawBars {
   readonly low: Float64Array;
   readonly close: Float64Array;
   readonly volume: Float64Array;
+  /** Of bars that were built of trades: how many count in the volume, and the volume-weighted average price. */
+  readonly tradeCount?: Float64Array;
+  readonly vwap?: Float64Array;
   /** What the source's clock said when it answered: a bar that had not ended by then is partial. */
   readonly askedAt: EpochMs;
+  /** From a live source: passed over where a bar with a price is stored already, which may be the settled one. */
+  readonly provisional?: boolean;
   /** Dividends and splits that came with the rows. */
   readonly events?: readonly CorporateEvent[];
 }
@@ -74,6 +79,20 @@ export interface LedgerEntry {
   readonly occurrence: number;
 }
 
+/** What is known of the trades in bars, in columns, sorted by symbol, then minute; bars of which nothing is known are left out. */
+export interface MarketTrades {
+  /** Sorted. */
+  readonly symbols: readonly string[];
+  /** `[symbols + 1]`: symbol s has the rows from `offsets[s]` to `offsets[s + 1]`. */
+  readonly offsets: Int32Array;
+  /** `[rows]` {@link EpochMinute} of each bar's open. */
+  readonly minute: Int32Array;
+  /** Trades that count in the volume. */
+  readonly tradeCount: Float64Array;
+  /** Volume-weighted average price; NaN where no trade may set one. */
+  readonly vwap: Float64Array;
+}
+
 export interface StoreSummary {
   readonly symbols: number;
   readonly bars: number;
@@ -110,6 +129,8 @@ export interface BarReader {
    * @throws BARCAST_E_STORE_CORRUPT
    */
   read(query?: ReadQuery, allocate?: Allocate): Promise<MarketBars>;
+  /** The number of trades and the VWAP of the bars that were built of trades. */
+  trades(query?: ReadQuery): Promise<MarketTrades>;
   /** Sorted. */
   symbols(): Promise<string[]>;
   summary(): Promise<StoreSummary>;

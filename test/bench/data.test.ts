@@ -77,3 +77,18 @@ test('bench pieces goes through every window once', async (t) => {
   assert.equal(Number(figures.trainingWindows) + Number(figures.validationWindows), figures.windows);
   assert.ok(Number(figures.peakMegabytes) > 0);
 });
+
+test('bench backfill: every bar is the exchange’s, and what was used of the limit', async () => {
+  const folder = temporaryFolder();
+  try {
+    const ours = await answer<Record<string, number>>(
+      ['bench', 'backfill', '--symbols', '4', '--limit', '200', '--latency', '10'],
+      folder.path,
+    );
+    assert.deepEqual([ours.symbols, ours.limitPerSecond, ours.latencyMs], [4, 200, 10]);
+    assert.ok(ours.bars! > 4 * 20 * 390 && ours.requests! >= 20 && ours.seconds! > 0);
+    assert.ok(Math.abs(ours.shareOfPermitted! - (ours.requests! / 200 + 0.01) / ours.seconds!) < 1e-9);
+  } finally {
+    folder.remove();
+  }
+});

@@ -117,7 +117,7 @@ describe('the doctor', () => {
   let whole: Exchange;
   before(async () => {
     const options = { port: 0, seed: 2, symbols: SYMBOLS, now: friday('21:30:00') };
-    holed = await startExchange({ ...options, faults: parseFaults('gap:0.05') });
+    holed = await startExchange({ ...options, faults: parseFaults('gap:0.05:1000') });
     whole = await startExchange(options);
     const words = ['ingest', '--symbols', SYMBOLS.join(','), '--from', '2025-03-03'];
     await answer([...words, '--yahoo-url', holed.url], folder.path);

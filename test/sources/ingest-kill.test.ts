@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { silentProgress } from '../../src/base/index.ts';
 import { ingestHistory } from '../../src/sources/ingest-history.ts';
+import { ingestTrades } from '../../src/sources/trades/ingest.ts';
 import { openStore } from '../../src/store/index.ts';
 import { type Workshop, workshop } from './files-support.ts';
 import { FROM, PLAIN_SOURCE, SYMBOLS, TO } from './plain-source.ts';
@@ -35,7 +36,9 @@ async function assertNothingLeftOver(data: string): Promise<void> {
   // What the last commit replaced is kept for its readers until the next owner comes.
   (await openStore(data)).close();
   const manifest = JSON.parse(readFileSync(join(data, 'manifest.json'), 'utf8')) as Record<string, { file: string }[]>;
-  const named = ['bars', 'ledger', 'events', 'answered'].flatMap((table) => manifest[table]!.map(({ file }) => file));
+  const named = ['bars', 'ledger', 'events', 'answered', 'trades'].flatMap((table) =>
+    manifest[table]!.map(({ file }) => file),
+  );
   assert.deepEqual(readdirSync(join(data, 'segments')).sort(), named.sort());
   assert.deepEqual(readdirSync(data).sort(), ['manifest.json', 'owner.duckdb', 'segments']);
 }
@@ -84,6 +87,38 @@ test('kill -9 while files are ingested, at every step of the commit and at rando
   assert.equal(point - 1, 12);
   assert.ok(unfinished >= 11);
   for (let attempt = 0; attempt < 4; attempt++) await tryKill(0, Math.random() * milliseconds);
+});
+
+test('kill -9 at every step of a commit of trades: bars and what is known of their trades, or neither', async (t) => {
+  const start = Date.parse('2020-01-02T14:30:00Z');
+  const trades = Array.from({ length: 400 }, (_, i) =>
+    JSON.stringify({ symbol: 'A', time: start + i * 1000, price: 10 + (i % 7), size: 1 + (i % 3) }),
+  );
+  const files = [workshop(t).write('trades.ndjson', trades.join('\n'))];
+  const found = async (data: string): Promise<[bars: number, trades: number]> => {
+    const store = await openStore(data);
+    try {
+      return [(await store.read()).minute.length, (await store.trades()).minute.length];
+    } finally {
+      store.close();
+    }
+  };
+  let whole = 0;
+  for (let point = 1; ; point++) {
+    const { data } = workshop(t);
+    const { killed } = await run(['trades', data, String(point), ...files]);
+    const [bars, known] = await found(data);
+    assert.deepEqual([bars, known], bars === 0 ? [0, 0] : [7, 7]);
+    if (bars > 0) whole++;
+    await ingestTrades({ files, data, progress: silentProgress });
+    assert.deepEqual(await found(data), [7, 7]);
+    await assertNothingLeftOver(data);
+    if (killed) continue;
+    // Two segments and the manifest, each flushed, renamed and its folder flushed.
+    assert.equal(point - 1, 9);
+    break;
+  }
+  assert.ok(whole >= 1 && whole <= 2);
 });
 
 test('kill -9 while a source is asked: the next run asks for the rest and ends with the same store', async (t) => {

@@ -164,7 +164,7 @@ test('faults are read from words, and nonsense is refused', () => {
     'null:2',
     'null:-1',
     'null:x',
-    'null:0.1:3',
+    'malformed:0.1:3',
     '429:0.1:x',
     'slow:1:2:3',
     'gap:0.1,gap:0.2',
@@ -202,6 +202,9 @@ test('faults come at their rate, the same ones in every run', async (t) => {
   const { url } = await exchangeFor(t, { faults: parseFaults('null:0.1,gap:0.1,duplicate:0.1,malformed:0') });
   const open = minuteOf('2025-11-13T14:30Z') * 60;
   const { body } = await ask(url, 'MSFT', open, open + 390 * 60);
+  const second = (await ask(url, 'MSFT', open, open + 390 * 60)).body.chart.result![0];
+  assert.equal(new Set(second.timestamp).size, 390, 'what was missing is there in the second answer');
+  assert.ok(!second.indicators.quote[0].close.includes(null));
   const { timestamp, indicators } = body.chart.result![0];
   const distinct = new Set(timestamp);
   const share = (part: number, whole: number, kind: FaultKind) =>

@@ -88,7 +88,7 @@ test('nulls and gaps lose what they hit and change nothing else', async (t) => {
   const to = minuteOf('2025-11-13T21:00Z');
   const good = await exchangeFor(t);
   const clean = acceptedOf((await collect(yahooSource({ url: good.url }), SYMBOLS, from, to)).batches);
-  for (const faults of ['null:0.1', 'gap:0.1']) {
+  for (const faults of ['null:0.1:1000', 'gap:0.1:1000']) {
     const bad = await exchangeFor(t, { faults: parseFaults(faults) });
     const source = yahooSource({ url: bad.url });
     const { batches } = await collect(source, SYMBOLS, from, to);

@@ -104,7 +104,7 @@ for (const faults of [
 }
 
 test('a minute whose values are null never comes, the ones around it do', async (t) => {
-  const exchange = await fast(t, { faults: parseFaults('null:0.3') });
+  const exchange = await fast(t, { faults: parseFaults('null:0.3:1000') });
   const liveFrom = minuteOf('2025-11-14T19:50Z');
   const source = yahooSource({ url: exchange.url, liveFrom, patience: HASTY });
   const bars = await follow(exchange, source, SYMBOLS, (seen) => everyoneHas(20)(seen));

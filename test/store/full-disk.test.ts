@@ -3,10 +3,19 @@ import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { test } from 'node:test';
-import { openStore } from '../../src/store/index.ts';
+import { openReader, openStore } from '../../src/store/index.ts';
 import { contents, flat, ingest, raw, runChild, segmentFiles, temporaryFolder } from './support.ts';
 
 const CHILD = new URL('children/ingest-random.ts', import.meta.url);
+const tradesIn = async (data: string): Promise<number> => {
+  const reader = await openReader(data);
+  try {
+    return (await reader.trades()).minute.length;
+  } finally {
+    reader.close();
+  }
+};
+
 const BEFORE = ['A 0 1 1 1 1 100'];
 
 test('a file that may not grow: one error, the store as it was', async (t) => {
@@ -71,7 +80,11 @@ test('a full disk at any call of a commit: the old bars or the new ones, and the
     const store = await openStore(data);
     const attempt = async () => {
       const transaction = await store.begin();
-      await transaction.addBars(raw('A', [flat(0, 2), flat(1, 3), flat(1, 3)]));
+      await transaction.addBars({
+        ...raw('A', [flat(0, 2), flat(1, 3), flat(1, 3)]),
+        tradeCount: Float64Array.of(1, 2, 3),
+        vwap: Float64Array.of(2, 3, 3),
+      });
       return transaction.commit();
     };
     calls = 0;
@@ -89,9 +102,11 @@ test('a full disk at any call of a commit: the old bars or the new ones, and the
     assert.equal(failed, 'BARCAST_E_DISK_FULL');
     const now = (await contents(data)).bars;
     assert.deepEqual(now, now.length === 1 ? BEFORE : after);
+    assert.equal(await tradesIn(data), now.length === 1 ? 0 : 2, 'bars and their trades come together');
     seen.add(now.length === 1 ? 'old' : 'new');
     await attempt();
     store.close();
+    assert.equal(await tradesIn(data), 2);
     assert.deepEqual(await contents(data), {
       bars: after,
       ledger: ['revision A 0 1 1 1 1 100 1', 'duplicate A 1 3 3 3 3 100 1'],

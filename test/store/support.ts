@@ -97,7 +97,9 @@ export function segmentFiles(directory: string): { present: string[]; named: str
     string,
     { file: string }[]
   >;
-  const named = ['bars', 'ledger', 'events', 'answered'].flatMap((table) => manifest[table]!.map(({ file }) => file));
+  const named = ['bars', 'ledger', 'events', 'answered', 'trades'].flatMap((table) =>
+    manifest[table]!.map(({ file }) => file),
+  );
   return { present: readdirSync(join(directory, 'segments')).sort(), named: named.sort() };
 }
 

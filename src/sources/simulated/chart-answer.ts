@@ -69,9 +69,10 @@ function rowsOf(market: Market, query: ChartQuery): Rows {
     const to = Math.min(Math.ceil(end / 60), session.close, running);
     for (let minute = from; minute < to; minute++) {
       const t = minute - session.open;
-      if (path.traded[t] === 0 || dice.isMissing(symbol, minute)) continue;
+      const lacks = path.traded[t] === 0 ? 'row' : dice.lacks(symbol, minute);
+      if (lacks === 'row') continue;
       const times = dice.repeats(symbol, minute) ? 2 : 1;
-      const known = !dice.isNull(symbol, minute);
+      const known = lacks === undefined;
       for (let i = 0; i < times; i++) {
         rows.timestamp.push(minute * 60);
         rows.open.push(known ? path.open[t] : null);

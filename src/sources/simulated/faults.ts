@@ -1,6 +1,7 @@
 /**
  * Faults to order: what a source of bars does wrong, each at a rate of its own, from a seed. Faults of an answer are
- * drawn anew for every request of a symbol, so that asking again helps; faults of the data stay where they are.
+ * drawn anew for every request of a symbol; nulls and gaps are drawn by minute, and are missing in its first answer, or as
+ * many as are ordered. So asking again helps, or does not.
  */
 import { BarcastError, hashText, Random } from '../../base/index.ts';
 
@@ -15,8 +16,8 @@ export const FAULT_KINDS = {
   reset: 'connections that are dropped in the middle of an answer',
   duplicate: 'rows that come twice',
   partial: 'answers whose running bar is stamped with its whole minute, as if it had ended',
-  null: 'minutes without values, in every answer',
-  gap: 'ten-minute stretches that are missing, in every answer',
+  null: 'minutes without values; third number: in how many answers that have the minute (1)',
+  gap: 'ten-minute stretches that are missing; third number: in how many answers (1)',
 } as const;
 export type FaultKind = keyof typeof FAULT_KINDS;
 
@@ -29,7 +30,7 @@ export interface Fault {
 
 export type Faults = { readonly [kind in FaultKind]?: Fault };
 
-const WITH_VALUE: ReadonlySet<FaultKind> = new Set(['429', 'slow']);
+const WITH_VALUE: ReadonlySet<FaultKind> = new Set(['429', 'slow', 'null', 'gap']);
 
 /**
  * Reads `kind:rate` and `kind:rate:number`, separated by commas: `429:0.05,null:0.01,slow:0.1:500`.
@@ -67,6 +68,8 @@ export class FaultDice {
   readonly faults: Faults;
   readonly #seed: number;
   readonly #requests = new Map<string, number>();
+  /** Answers so far with a minute that is to be missing in some. */
+  readonly #lacking = new Map<string, number>();
 
   constructor(seed: number, faults: Faults) {
     this.#seed = seed;
@@ -90,14 +93,16 @@ export class FaultDice {
     return this.#happens('duplicate', symbol, minute);
   }
 
-  /** Whether a minute has no values. */
-  isNull(symbol: string, minute: number): boolean {
-    return this.#happens('null', symbol, minute);
-  }
-
-  /** Whether a minute lies in a missing stretch. */
-  isMissing(symbol: string, minute: number): boolean {
-    return this.#happens('gap', symbol, Math.floor(minute / 10));
+  /** What one more answer lacks of a minute: its row, or the row's values. */
+  lacks(symbol: string, minute: number): 'row' | 'values' | undefined {
+    const gap = this.#happens('gap', symbol, Math.floor(minute / 10));
+    const isNull = this.#happens('null', symbol, minute);
+    if (!gap && !isNull) return undefined;
+    const key = `${symbol} ${minute}`;
+    const answers = (this.#lacking.get(key) ?? 0) + 1;
+    this.#lacking.set(key, answers);
+    if (gap && answers <= (this.faults.gap?.value ?? 1)) return 'row';
+    return isNull && answers <= (this.faults.null?.value ?? 1) ? 'values' : undefined;
   }
 
   #happens(kind: FaultKind, symbol: string, index: number): boolean {

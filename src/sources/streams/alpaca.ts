@@ -112,7 +112,7 @@ class AlpacaTalk implements FeedTalk {
     this.#send = send;
     this.#symbols = symbols;
     this.#means = means;
-    this.#built = new BuiltBars(means.clock, LATENESS_MS);
+    this.#built = new BuiltBars(means.clock, LATENESS_MS, { ofTrades: true });
   }
 
   opened(): void {
@@ -189,7 +189,7 @@ const unlike = (what: string, cause?: unknown): BarcastError =>
   );
 
 /** One bar, or none outside the regular session. @throws Error for fields that are missing */
-function barOf(symbol: string, { t, o, h, l, c, v }: Message): Bar[] {
+function barOf(symbol: string, { t, o, h, l, c, v, n, vw }: Message): Bar[] {
   const timeMs = Date.parse(String(t));
   const numbers = [o, h, l, c, v].map((value) => (typeof value === 'number' ? value : Number.NaN));
   if (Number.isNaN(timeMs) || numbers.some(Number.isNaN))
@@ -197,7 +197,8 @@ function barOf(symbol: string, { t, o, h, l, c, v }: Message): Bar[] {
   const minute = msToMinute(epochMs(timeMs));
   if (sessionAt(minute) === undefined) return [];
   const [open, high, low, close, volume] = numbers;
-  return [{ symbol: parseSymbol(symbol), minute, open, high, low, close, volume }];
+  const bar = { symbol: parseSymbol(symbol), minute, open, high, low, close, volume };
+  return [typeof n === 'number' && typeof vw === 'number' ? { ...bar, tradeCount: n, vwap: vw } : bar];
 }
 
 /** Past bars, page by page. @throws BARCAST_E_NETWORK, BARCAST_E_RATE_LIMITED, BARCAST_E_SOURCE_FORMAT, BARCAST_E_USAGE */

@@ -12,7 +12,11 @@ export class BuiltBars {
   readonly batch = new TradeBatch(1024);
   readonly builder: TradeBuilder;
 
-  constructor(clock: Clock, latenessMs: number) {
+  readonly #ofTrades: boolean;
+
+  /** @param options.ofTrades whether these are trades and no quotes: their number and average price mean something */
+  constructor(clock: Clock, latenessMs: number, { ofTrades = false } = {}) {
+    this.#ofTrades = ofTrades;
     this.builder = new TradeBuilder({
       latenessMs,
       corrections: true,
@@ -26,7 +30,7 @@ export class BuiltBars {
     this.batch.clear();
     this.builder.advance(now);
     if (this.builder.closedBars === 0) return [];
-    const { count, symbol, minute, open, high, low, close, volume } = this.builder.drain();
+    const { count, symbol, minute, open, high, low, close, volume, tradeCount, vwap } = this.builder.drain();
     const bars: Bar[] = [];
     for (let i = 0; i < count; i++) {
       if (sessionAt(minute[i] as EpochMinute) === undefined) continue;
@@ -38,6 +42,7 @@ export class BuiltBars {
         low: low[i],
         close: close[i],
         volume: volume[i],
+        ...(this.#ofTrades ? { tradeCount: tradeCount[i], vwap: vwap[i] } : {}),
       });
     }
     return bars;

@@ -1,58 +1,33 @@
 /** Trades as CSV: a header that names the columns, a trade a line, cells quoted where they must be. */
 import type { SymbolTable, TradeBatch } from './batch.ts';
 import { REGULAR } from './conditions.ts';
-import { actionOf, badTrades, conditionsOfText, FIELD_NAMES, type TradeField } from './fields.ts';
-import { COMMA, Cursor, idOf, NEWLINE, QUOTE, readNumber, readTime } from './scan.ts';
+import { actionOf, conditionsOfText, FIELD_NAMES, type TradeField } from './fields.ts';
+import { LineReader } from './lines.ts';
+import { COMMA, Cursor, idOf, QUOTE, readNumber, readTime } from './scan.ts';
 
 const NEEDED = ['symbol', 'time', 'price', 'size'] as const;
 const RETURN = 0x0d;
 
-export class CsvReader {
+export class CsvReader extends LineReader {
   readonly #symbols: SymbolTable;
-  readonly #where: string;
   readonly #symbolOfFile: string | undefined;
   /** Of a file without a column of symbols; else -1. */
   #fileSymbol = -1;
   readonly #cursor = new Cursor();
   #fields: (TradeField | undefined)[] | undefined;
-  #rest: Buffer = Buffer.alloc(0);
-  #line = 0;
   #conditions = { text: '', isUtp: false, rule: REGULAR };
 
   /** @param symbolOfFile taken where there is no column of symbols */
   constructor(symbols: SymbolTable, where: string, symbolOfFile?: string) {
+    super(where);
     this.#symbols = symbols;
-    this.#where = where;
     this.#symbolOfFile = symbolOfFile;
   }
 
-  /** Adds the trades of the lines that are whole. @throws BARCAST_E_FILE_FORMAT naming the line */
-  push(chunk: Buffer, batch: TradeBatch): void {
-    const buffer = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
-    let start = 0;
-    for (let end = buffer.indexOf(NEWLINE); end >= 0; end = buffer.indexOf(NEWLINE, start)) {
-      this.#take(buffer, start, end, batch);
-      start = end + 1;
-    }
-    this.#rest = buffer.subarray(start);
-  }
-
-  /** Takes a last line without an end. @throws BARCAST_E_FILE_FORMAT */
-  finish(batch: TradeBatch): void {
-    const rest = this.#rest;
-    this.#rest = Buffer.alloc(0);
-    if (rest.length > 0) this.#take(rest, 0, rest.length, batch);
-  }
-
-  #take(buffer: Buffer, start: number, lineEnd: number, batch: TradeBatch): void {
-    this.#line++;
+  protected override takeLine(buffer: Buffer, start: number, lineEnd: number, batch: TradeBatch): void {
     const end = lineEnd > start && buffer[lineEnd - 1] === RETURN ? lineEnd - 1 : lineEnd;
-    try {
-      if (this.#fields === undefined) this.#fields = this.#readHeader(buffer.toString('utf8', start, end));
-      else if (end > start) this.#takeTrade(buffer, start, end, this.#fields, batch);
-    } catch (error) {
-      throw badTrades(`${this.#where}, line ${this.#line}`, (error as Error).message, error);
-    }
+    if (this.#fields === undefined) this.#fields = this.#readHeader(buffer.toString('utf8', start, end));
+    else if (end > start) this.#takeTrade(buffer, start, end, this.#fields, batch);
   }
 
   #readHeader(line: string): (TradeField | undefined)[] {

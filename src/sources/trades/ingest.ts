@@ -9,8 +9,9 @@ import {
   type RawBars,
 } from '../../store/index.ts';
 import type { IngestAnswer } from '../ingest.ts';
+import type { TradeBars } from './bar-columns.ts';
 import { SymbolTable } from './batch.ts';
-import { type TradeBars, TradeBuilder, type TradeCounts } from './builder.ts';
+import { TradeBuilder, type TradeCounts } from './builder.ts';
 import { tradesOf } from './files.ts';
 
 /** What became of the trades, beside what became of the bars. */
@@ -129,6 +130,7 @@ function* bySymbol(bars: TradeBars, symbols: SymbolTable, askedAt: EpochMs): Gen
     const column = (values: Float64Array | Int32Array) => Float64Array.from(rows, (row) => values[row]);
     const timeMs = column(bars.minute).map((minute) => minute * 60_000);
     const [open, high, low, close, volume] = [bars.open, bars.high, bars.low, bars.close, bars.volume].map(column);
-    yield { symbol: symbols.names[symbol], askedAt, timeMs, open, high, low, close, volume };
+    const [tradeCount, vwap] = [bars.tradeCount, bars.vwap].map(column);
+    yield { symbol: symbols.names[symbol], askedAt, timeMs, open, high, low, close, volume, tradeCount, vwap };
   }
 }

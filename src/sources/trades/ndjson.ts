@@ -4,8 +4,9 @@
  */
 import type { SymbolTable, TradeBatch } from './batch.ts';
 import { REGULAR, withCondition } from './conditions.ts';
-import { addObject, badTrades, FIELD_NAMES, type TradeField } from './fields.ts';
-import { COMMA, Cursor, idOf, NEWLINE, QUOTE, readNumber, readTime } from './scan.ts';
+import { addObject, FIELD_NAMES, type TradeField } from './fields.ts';
+import { LineReader } from './lines.ts';
+import { COMMA, Cursor, idOf, QUOTE, readNumber, readTime } from './scan.ts';
 
 const [OPEN_BRACE, CLOSE_BRACE, OPEN_BRACKET, CLOSE_BRACKET, COLON, BACKSLASH, SPACE] = [
   0x7b, 0x7d, 0x5b, 0x5d, 0x3a, 0x5c, 0x20,
@@ -18,45 +19,19 @@ interface KnownName {
   readonly field: TradeField | undefined;
 }
 
-export class NdjsonReader {
+export class NdjsonReader extends LineReader {
   readonly #symbols: SymbolTable;
-  readonly #where: string;
   readonly #cursor = new Cursor();
   readonly #names: KnownName[] = [];
-  #rest: Buffer = Buffer.alloc(0);
-  #line = 0;
 
   /** @param where named in errors */
   constructor(symbols: SymbolTable, where: string) {
+    super(where);
     this.#symbols = symbols;
-    this.#where = where;
   }
 
-  /** Adds the trades of the lines that are whole. @throws BARCAST_E_FILE_FORMAT naming the line */
-  push(chunk: Buffer, batch: TradeBatch): void {
-    const buffer = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
-    let start = 0;
-    for (let end = buffer.indexOf(NEWLINE); end >= 0; end = buffer.indexOf(NEWLINE, start)) {
-      this.#take(buffer, start, end, batch);
-      start = end + 1;
-    }
-    this.#rest = buffer.subarray(start);
-  }
-
-  /** Takes a last line without an end. @throws BARCAST_E_FILE_FORMAT */
-  finish(batch: TradeBatch): void {
-    const rest = this.#rest;
-    this.#rest = Buffer.alloc(0);
-    if (rest.length > 0) this.#take(rest, 0, rest.length, batch);
-  }
-
-  #take(buffer: Buffer, start: number, end: number, batch: TradeBatch): void {
-    this.#line++;
-    try {
-      if (!this.#takePlain(buffer, start, end, batch)) this.#takeAny(buffer.toString('utf8', start, end), batch);
-    } catch (error) {
-      throw badTrades(`${this.#where}, line ${this.#line}`, (error as Error).message, error);
-    }
+  protected override takeLine(buffer: Buffer, start: number, end: number, batch: TradeBatch): void {
+    if (!this.#takePlain(buffer, start, end, batch)) this.#takeAny(buffer.toString('utf8', start, end), batch);
   }
 
   #takeAny(text: string, batch: TradeBatch): void {

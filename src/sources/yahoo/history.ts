@@ -5,6 +5,7 @@
  */
 import { BarcastError, type EpochMinute, epochMinute, isoOfMinute, msToMinute } from '../../base/index.ts';
 import type { HistoryReport, HistoryRequest, HistoryRows, RawBars } from '../source.ts';
+import { sessionsIn } from '../wanted.ts';
 import type { AnswerClock } from './answer-clock.ts';
 import type { ChartClient } from './chart-client.ts';
 import { ChartFailure } from './failure.ts';
@@ -77,6 +78,8 @@ class Pull {
   readonly #failed = new Map<string, ChartFailure>();
   readonly #inFlight = new Set<Promise<void>>();
   readonly #ready: HistoryRows[] = [];
+  /** What is asked for once more, after everything else. */
+  readonly #again: [symbol: string, range: Range][] = [];
   #waitingRows = 0;
   #succeeded = 0;
   #fatal: unknown;
@@ -134,18 +137,27 @@ class Pull {
   }
 
   async #ask(): Promise<void> {
-    const { gate, concurrency } = this.#means;
-    for (const [symbol, range] of this.#requests()) {
-      while (this.#inFlight.size >= concurrency || this.#waitingRows >= WAITING_ROWS) await this.#change();
-      const permit = await gate.pass(this.#signal);
-      const one = this.#bring(symbol, range, permit)
-        .catch((error: unknown) => this.#fail(error))
-        .finally(() => {
-          this.#inFlight.delete(one);
-          this.#tellChange();
-        });
-      this.#inFlight.add(one);
+    for (const [symbol, range] of this.#requests()) await this.#start(symbol, range);
+    // An answer may be doubtful as long as one is under way.
+    while (this.#again.length > 0 || this.#inFlight.size > 0) {
+      const next = this.#again.shift();
+      if (next !== undefined) await this.#start(...next, true);
+      else await this.#change();
     }
+  }
+
+  /** Waits for a request's turn and starts it. */
+  async #start(symbol: string, range: Range, again = false): Promise<void> {
+    const { gate, concurrency } = this.#means;
+    while (this.#inFlight.size >= concurrency || this.#waitingRows >= WAITING_ROWS) await this.#change();
+    const permit = await gate.pass(this.#signal);
+    const one = this.#bring(symbol, range, permit, again)
+      .catch((error: unknown) => this.#fail(error))
+      .finally(() => {
+        this.#inFlight.delete(one);
+        this.#tellChange();
+      });
+    this.#inFlight.add(one);
   }
 
   /** Every range of every symbol. They are reckoned when their turn comes: what is kept moves on while we ask. */
@@ -160,8 +172,8 @@ class Pull {
     }
   }
 
-  async #bring(symbol: string, range: Range, permit: number): Promise<void> {
-    const { client, gate, historyEnd } = this.#means;
+  async #bring(symbol: string, range: Range, permit: number, again: boolean): Promise<void> {
+    const { client, gate, clock, historyEnd } = this.#means;
     const { askFrom, from, to } = range;
     try {
       const request = () => client.rows(symbol, askFrom * 60, to * 60, this.#signal);
@@ -170,7 +182,15 @@ class Pull {
       historyEnd.set(symbol, epochMinute(Math.max(end, historyEnd.get(symbol) ?? 0)));
       this.#succeeded++;
       this.#waitingRows += rows.timeMs.length;
-      this.#ready.push({ ...kept(rows, range), covers: { from, to } });
+      const answer: HistoryRows = {
+        ...kept(rows, range),
+        covers: { from, to },
+        ...(again ? { again } : {}),
+        ...(sessionsIn({ from: askFrom, to: from }).length === 0 ? { firstVolumeLost: true } : {}),
+      };
+      for (const span of this.#request.secondLook?.(answer) ?? [])
+        for (const part of rangesOf(span.from, span.to, clock.now())) this.#again.push([symbol, part]);
+      this.#ready.push(answer);
     } catch (error) {
       if (!(error instanceof ChartFailure)) throw error;
       if (error.kind === 'unknown') this.#unknown.add(symbol);

@@ -3,7 +3,7 @@
  * thirty. The first row of an answer has volume 0, so every request begins a little earlier and those rows are dropped.
  */
 
-import { dayOf, type Session, sessionAt, sessionsBetween } from '../../bars/index.ts';
+import { dayOf, nextSession, type Session, sessionAt, sessionsBetween } from '../../bars/index.ts';
 import { type EpochMinute, type EpochMs, epochMinute, msToMinute } from '../../base/index.ts';
 
 const MINUTES_A_DAY = 1440;
@@ -17,6 +17,13 @@ const LEAD_MINUTES = 10;
 /** The earliest minute that Yahoo still hands out. */
 export const earliestMinute = (now: EpochMs): EpochMinute =>
   epochMinute(msToMinute(now) - YAHOO_DAYS_KEPT * MINUTES_A_DAY + MARGIN_MINUTES);
+
+/** The open of the first session that Yahoo still has in full: a part of one would be asked for again every time. */
+export function firstWholeSession(now: EpochMs): EpochMinute {
+  const earliest = earliestMinute(now);
+  const session = nextSession(earliest);
+  return session.open >= earliest ? session.open : nextSession(session.close).open;
+}
 
 /** One request: asks for [askFrom, to) and keeps [from, to). */
 export interface Range {

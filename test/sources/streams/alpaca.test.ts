@@ -109,7 +109,17 @@ test('bars are built of trades, with corrections and cancels, by the rules of th
   clock.set(2, 6);
   await collector.until((bars) => bars.length >= 1);
   assert.deepEqual(collector.bars, [
-    { symbol: 'AAPL', minute: M0 + 1, open: 99, high: 103, low: 98, close: 101, volume: 49 },
+    {
+      symbol: 'AAPL',
+      minute: M0 + 1,
+      open: 99,
+      high: 103,
+      low: 98,
+      close: 101,
+      volume: 49,
+      tradeCount: 6,
+      vwap: (100 * 10 + 103 * 10 + 99 * 5 + 101 * 20 + 98) / 46,
+    },
   ]);
   collector.stop.abort();
 });

@@ -114,6 +114,20 @@ test('a store takes the bars; the same trades again change nothing', async (t) =
     }),
   );
   assert.deepEqual(stored.sort(), expected);
+  const of = await reader.trades();
+  const known = of.symbols.flatMap((symbol, s) =>
+    Array.from({ length: of.offsets[s + 1] - of.offsets[s] }, (_, i) => {
+      const row = of.offsets[s] + i;
+      return [symbol, of.minute[row], of.tradeCount[row], of.vwap[row].toFixed(6)].join(' ');
+    }),
+  );
+  const kept = (line: string) => line.split(' ').filter((_, column) => column < 2 || column > 6);
+  assert.deepEqual(
+    known.sort(),
+    oracleBars(trades)
+      .map((line) => kept(line).join(' '))
+      .sort(),
+  );
 });
 
 test('bad input is told in one line that names the place, and nothing is stored', async (t) => {
