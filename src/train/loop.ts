@@ -86,7 +86,7 @@ export interface TrainingResult {
 export async function runTraining(run: TrainingRun): Promise<TrainingResult> {
   const collective = run.collective ?? soloCollective();
   await demandTheSame(collective, run.identity);
-  const network = await run.kernel.createNetwork(run.shape, initialWeights(run.shape, run.seed));
+  const network = await run.kernel.createNetwork(run.shape, initialWeights(run.shape, run.seed), HELD_MS);
   try {
     return await new Trainer(run, collective, network).run();
   } finally {
@@ -96,6 +96,8 @@ export async function runTraining(run: TrainingRun): Promise<TrainingResult> {
 
 /** Time between two turns of the event loop. */
 const TURN_MS = 20;
+/** How long a step may keep the thread by itself. */
+export const HELD_MS = 50;
 
 class Trainer {
   readonly #run: TrainingRun;

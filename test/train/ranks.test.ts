@@ -207,8 +207,24 @@ describe('the balance of tiles', () => {
   it('keeps its shares while others would save next to nothing', () => {
     const balance = new TileBalance(2);
     const before = balance.shares(20);
-    balance.observe([1000, 1010], before);
+    for (let step = 0; step < 20; step++) balance.observe([1000, 1010], before);
     assert.equal(balance.shares(20), before);
+  });
+
+  it('moves nothing for a delay now and then, and does for one that lasts', () => {
+    const balance = new TileBalance(2);
+    const times = [1000, 1000];
+    for (let step = 0; step < 40; step++) {
+      const shares = balance.shares(32);
+      assert.deepEqual(shares, [16, 16], `step ${step}`);
+      // The very first step, and every fourth.
+      balance.observe(
+        times.map((time, rank) => (rank === 0 && step % 4 === 0 ? 3 : 1) * time),
+        shares,
+      );
+    }
+    for (let step = 0; step < 6; step++) balance.observe([3000, 1000], [16, 16]);
+    assert.deepEqual(balance.shares(32), [8, 24]);
   });
 });
 
