@@ -24,7 +24,7 @@ export async function measureWay(way: Way, ranks: number, task: RankTask, hosts?
 
 /** Processes at the same time that know nothing of each other, each with the task to itself. */
 export function measureApart(processes: number, task: RankTask): Promise<RankFigures[]> {
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(OMPI|PMIX)_/.test(name)));
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(OMPI|PMIX|PMI)_/.test(name)));
   const words = [fileURLToPath(program), JSON.stringify(task)];
   const start = () => spawn(process.execPath, words, { stdio: ['ignore', 'pipe', 'pipe'], env });
   return Promise.all(

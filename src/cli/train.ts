@@ -166,7 +166,7 @@ async function trainHere(
 async function trainAsRank(context: Context, options: TrainCommand): Promise<TrainAnswer | undefined> {
   const line = supervisorLine();
   // Ranks of one host share its cores.
-  const neighbours = Number(process.env.OMPI_COMM_WORLD_LOCAL_SIZE ?? 1);
+  const neighbours = Number(process.env.OMPI_COMM_WORLD_LOCAL_SIZE ?? process.env.MPI_LOCALNRANKS ?? 1);
   const workers = options.workers ?? Math.max(1, Math.floor(availableParallelism() / neighbours));
   try {
     const collective = await joinMpi({ timeoutMs: 1000 * options.rankTimeout });

@@ -15,9 +15,9 @@ import { baseRun, data, settings } from './support.ts';
 const long: TrainingSettings = { ...settings, batch: 72, epochs: 67 };
 const program = fileURLToPath(new URL('rank-process.ts', import.meta.url));
 
-/** Hash and steps of each rank under mpirun. */
-async function underMpi(ranks: number): Promise<string[]> {
-  const child = spawn('mpirun', [...MPIRUN, '-n', String(ranks), process.execPath, program, JSON.stringify(long)]);
+/** Hash and steps of each rank under a launcher. */
+async function underMpi(ranks: number, launcher = 'mpirun', options = MPIRUN): Promise<string[]> {
+  const child = spawn(launcher, [...options, '-n', String(ranks), process.execPath, program, JSON.stringify(long)]);
   let text = '';
   let complaints = '';
   child.stdout.setEncoding('utf8').on('data', (part) => (text += part));
@@ -58,6 +58,10 @@ describe('a training over ranks', () => {
       );
     });
   }
+
+  it('on 2 processes under MPICH ends in the bits of one', async () => {
+    assert.deepEqual(await underMpi(2, 'mpiexec.mpich', []), [`${one} 201`, `${one} 201`]);
+  });
 
   it('does not depend on the threads of the kernel', async (t) => {
     const two = await chooseKernel({ kernel: 'auto', threads: 2, say: () => {} });
