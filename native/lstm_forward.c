@@ -14,7 +14,7 @@ enum { FETCHED = 16 };
 /* Step t of the windows, scaled, into x [F, lanes]. Answers 0 when one is not finite. */
 /*
  * Fetches step t of the windows ahead of time. Windows of a shuffled batch lie far apart, and the processor foresees
- * none of them (4% of a training step).
+ * none of them (3% of a training step).
  */
 INLINE void fetch_inputs(const tile *at, int t) {
   const barcast_windows *w = at->windows;
