@@ -1,13 +1,21 @@
 /**
  * What one rank does for `bench scaling`: training steps of the standard model at several batch sizes, and all-reduces
- * of several sizes. Runs in this thread, in a worker ({@link RankTask} as its data), or as a process under mpirun (the
- * task as its one word).
+ * of several sizes. Runs in this thread, in a worker ({@link RankTask} as its data), or as a process, under mpirun or
+ * alone (the task as its one word).
  */
 import { parentPort, workerData } from 'node:worker_threads';
-import { type Collective, gatherNumbers, joinMpi, joinThreads, type ThreadsMemory } from '../src/collective/index.ts';
+import {
+  type Collective,
+  gatherNumbers,
+  isMpiRank,
+  joinMpi,
+  joinThreads,
+  soloCollective,
+  type ThreadsMemory,
+} from '../src/collective/index.ts';
 import { chooseKernel, initialWeights, type Kernel, type KernelName } from '../src/kernel/index.ts';
 import { weightsHash } from '../src/model/index.ts';
-import { ParallelStep } from '../src/train/index.ts';
+import { HELD_MS, ParallelStep } from '../src/train/index.ts';
 import { adam, batchOf, standardShape } from './standard-model.ts';
 
 export interface RankTask {
@@ -48,7 +56,7 @@ const CHECKED_STEPS = 3;
 const WARM_UP_STEPS = 8;
 const REDUCES = 60;
 
-const median = (values: readonly number[]) => values.toSorted((a, b) => a - b)[values.length >> 1];
+export const median = (values: readonly number[]) => values.toSorted((a, b) => a - b)[values.length >> 1];
 
 export async function measureRank(collective: Collective, kernel: Kernel, task: RankTask): Promise<RankFigures> {
   const steps: StepFigure[] = [];
@@ -69,7 +77,7 @@ export async function measureRank(collective: Collective, kernel: Kernel, task: 
 
 async function measureSteps(collective: Collective, kernel: Kernel, task: RankTask, size: number): Promise<StepFigure> {
   const shape = standardShape(task.units);
-  const network = await kernel.createNetwork(shape, initialWeights(shape, 1));
+  const network = await kernel.createNetwork(shape, initialWeights(shape, 1), HELD_MS);
   try {
     const batch = batchOf(shape, size);
     const parallel = new ParallelStep(collective, network);
@@ -128,6 +136,6 @@ if (workerData?.memory) {
   parentPort?.close();
 } else if (process.argv[1] === import.meta.filename && process.argv[2]) {
   const task = JSON.parse(process.argv[2]) as RankTask;
-  const { rank, figures } = await measureHere(() => joinMpi(), task, false);
+  const { rank, figures } = await measureHere(() => (isMpiRank() ? joinMpi() : soloCollective()), task, false);
   if (rank === 0) process.stdout.write(`FIGURES ${JSON.stringify(figures)}\n`);
 }

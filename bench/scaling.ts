@@ -2,21 +2,21 @@
  * Strong and weak scaling of training over threads of the kernel, threads that are ranks, and processes under Open MPI;
  * and from the measured all-reduces a prediction for many nodes. Before a time counts, every way must have ended in the
  * same weights.
+ *
+ * All is measured in rounds, each of which goes through one rank and every way with more, as a machine may be faster in
+ * one minute than in the next: a speedup is the median over the rounds of what it was in each.
  */
-import { spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
-import { Worker } from 'node:worker_threads';
+import { availableParallelism } from 'node:os';
 import { BarcastError } from '../src/base/index.ts';
-import { joinThreads, soloCollective, threadsMemory } from '../src/collective/index.ts';
-import { chooseKernel, type Kernel, parameterCount } from '../src/kernel/index.ts';
+import { type Kernel, parameterCount } from '../src/kernel/index.ts';
 import { fitAlphaBeta, type Network, predict, type ReduceSample, speedupPlot } from './alpha-beta.ts';
 import { checkAgainstReference } from './check.ts';
-import { measureRank, type RankFigures, type RankTask } from './scaling-rank.ts';
+import { median, type RankTask, type StepFigure } from './scaling-rank.ts';
+import { measureApart, measureWay, type Way } from './scaling-ways.ts';
 import { standardShape } from './standard-model.ts';
 import { circumstances } from './timing.ts';
 
-/** `kernel`: threads of one kernel; `threads`: ranks that are threads; `mpi`: ranks that are processes. */
-export type Way = 'kernel' | 'threads' | 'mpi';
+export type { Way } from './scaling-ways.ts';
 
 export interface ScalingOptions {
   readonly ranks: readonly number[];
@@ -26,7 +26,9 @@ export interface ScalingOptions {
   readonly batch: number;
   /** Sequences a step on each rank, for weak scaling. */
   readonly batchPerRank: number;
+  /** For each figure, all rounds together. */
   readonly seconds: number;
+  readonly rounds: number;
   /** Hosts for mpirun, as `a:1,b:1`; this one without. */
   readonly hosts?: string;
   /** Threads of each process's kernel under mpirun. */
@@ -40,12 +42,22 @@ export interface ScalingFigure {
   readonly batch: number;
   readonly sequencesPerSecond: number;
   readonly speedup: number;
+  /** Of each round. */
+  readonly speedups: readonly number[];
   readonly stepMs: number;
   readonly gradientMs: number;
   readonly collectiveMs: number;
   readonly updateMs: number;
   /** Of a step. */
   readonly collectiveShare: number;
+}
+
+/** What the machine allows: processes that share a batch out but nothing else, and so never wait for each other. */
+export interface BoundFigure {
+  readonly processes: number;
+  readonly batch: number;
+  readonly speedup: number;
+  readonly speedups: readonly number[];
 }
 
 /** 0.138 ms and 9.68 Gbit/s: measured by the reference project between its nodes. The other is an assumption. */
@@ -59,59 +71,16 @@ const MESSAGES = [64, 1024, 8192, 32_768, 95_000, 262_144, 1_048_576];
 export async function benchScaling(kernel: Kernel, options: ScalingOptions) {
   const shape = standardShape(options.units);
   const differences = await checkAgainstReference(kernel, shape);
-  const figures: ScalingFigure[] = [];
-  const hashes = new Map<number, string>();
-  const reduces: ReduceSample[] = [];
-  const samples: Record<string, ReduceSample[]> = { threads: [], mpi: [] };
-  const one = new Map<number, number>();
-  for (const ranks of options.ranks) {
-    for (const way of options.ways) {
-      // Alone they are all the same.
-      if (ranks === 1 && way !== options.ways[0]) continue;
-      const weak = options.batchPerRank * ranks;
-      const task: RankTask = {
-        kernel: kernel.name,
-        threads: way === 'kernel' ? ranks : way === 'mpi' ? options.threadsPerRank : 1,
-        units: options.units,
-        batches: [...new Set([options.batch, weak])],
-        messages: MESSAGES,
-        seconds: options.seconds,
-      };
-      const measured = await measure(way, ranks, task, options.hosts);
-      for (const { bytes, ms } of measured.reduces) {
-        const sample = { ranks, bytes, seconds: ms / 1000 };
-        reduces.push(sample);
-        samples[way]?.push(sample);
-      }
-      for (const step of measured.steps) {
-        const known = hashes.get(step.batch) ?? step.weightsHash;
-        if (known !== step.weightsHash) {
-          throw new BarcastError(
-            'BARCAST_E_RANK',
-            `${ranks} ranks (${way}) ended in other weights than fewer did, at batch ${step.batch}`,
-            'nothing was timed; report this',
-          );
-        }
-        hashes.set(step.batch, known);
-        const sequencesPerSecond = (1000 * step.batch) / step.stepMs;
-        const kinds = [
-          ...(step.batch === options.batch ? (['strong'] as const) : []),
-          ...(step.batch === weak ? (['weak'] as const) : []),
-        ];
-        for (const scaling of kinds) {
-          const of = scaling === 'strong' ? options.batch : options.batchPerRank;
-          if (ranks === 1) one.set(of, sequencesPerSecond);
-          const { stepMs, gradientMs, collectiveMs, updateMs } = step;
-          const times = { stepMs, gradientMs, collectiveMs, updateMs, collectiveShare: collectiveMs / stepMs };
-          const speedup = sequencesPerSecond / (one.get(of) ?? Number.NaN);
-          figures.push({ way, ranks, scaling, batch: step.batch, sequencesPerSecond, speedup, ...times });
-        }
-      }
-    }
-  }
+  const measured = new Measured(options);
+  for (let round = 0; round < options.rounds; round++) await measureRound(kernel, options, measured, round);
+  const { reduces } = measured;
   const fitted = Object.fromEntries(
-    Object.entries(samples).flatMap(([way, all]) => (all.length > 1 ? [[way, fitAlphaBeta(all)]] : [])),
+    options.ways.flatMap((way) => {
+      const samples = reduces.filter((sample) => sample.way === way);
+      return samples.length > 1 ? [[way, fitAlphaBeta(samples)]] : [];
+    }),
   );
+  const figures = measured.figures();
   const alone = figures.find(({ ranks, scaling }) => ranks === 1 && scaling === 'weak');
   const bytes = (nodes: number) => 8 * (parameterCount(shape) + 2 + 3 * nodes);
   const predictions = alone
@@ -121,7 +90,8 @@ export async function benchScaling(kernel: Kernel, options: ScalingOptions) {
     kernel: kernel.name,
     units: options.units,
     ranks: figures,
-    reduces,
+    bound: measured.bound(),
+    reduces: reduces.map(({ way: _, ...sample }) => sample),
     fitted,
     predictions,
     messageBytes: bytes(8),
@@ -130,65 +100,121 @@ export async function benchScaling(kernel: Kernel, options: ScalingOptions) {
   };
 }
 
-export const scalingPlot = (answer: Awaited<ReturnType<typeof benchScaling>>, batchPerRank: number): string =>
-  speedupPlot(answer.predictions, `Predicted speedup, LSTM ${answer.units}, batch ${batchPerRank} a node`);
+/** One rank, every way with more, and processes apart; the other way round every second time. */
+async function measureRound(kernel: Kernel, options: ScalingOptions, measured: Measured, round: number): Promise<void> {
+  const { ways, batch, batchPerRank, units, hosts } = options;
+  const seconds = options.seconds / options.rounds;
+  const task = (threads: number, batches: number[]): RankTask => ({
+    kernel: kernel.name,
+    threads,
+    units,
+    batches: [...new Set(batches)],
+    messages: MESSAGES,
+    seconds,
+  });
+  const cores = availableParallelism();
+  const works = options.ranks.flatMap((ranks) => [
+    // Alone they are all the same.
+    ...(ranks === 1 ? ways.slice(0, 1) : ways).map((way) => async () => {
+      const threads = way === 'kernel' ? ranks : way === 'mpi' ? options.threadsPerRank : 1;
+      const { steps, reduces } = await measureWay(way, ranks, task(threads, [batch, batchPerRank * ranks]), hosts);
+      measured.add(way, ranks, round, steps);
+      for (const { bytes, ms } of reduces) measured.reduces.push({ way, ranks, bytes, seconds: ms / 1000 });
+    }),
+    async () => {
+      const { threadsPerRank: threads } = options;
+      if (ranks === 1 || ranks * threads > cores || hosts !== undefined || batch % ranks !== 0) return;
+      const all = await measureApart(ranks, task(threads, [batch / ranks]));
+      measured.addApart(
+        all.map(({ steps }) => steps[0]),
+        round,
+      );
+    },
+  ]);
+  for (const work of round % 2 === 0 ? works : works.reverse()) await work();
+}
 
-async function measure(way: Way, ranks: number, task: RankTask, hosts?: string): Promise<RankFigures> {
-  if (way === 'mpi') return measureProcesses(ranks, task, hosts);
-  const kernel = await chooseKernel({ kernel: task.kernel, threads: task.threads });
-  try {
-    return await (way === 'kernel' ? measureRank(soloCollective(), kernel, task) : measureThreads(ranks, kernel, task));
-  } finally {
-    kernel.close();
+type Kind = 'strong' | 'weak';
+
+/** What the rounds have brought so far. */
+class Measured {
+  readonly reduces: (ReduceSample & { readonly way: Way })[] = [];
+  readonly #options: ScalingOptions;
+  /** By way, ranks and batch; of each round. */
+  readonly #steps = new Map<string, { way: Way; ranks: number; batch: number; rounds: StepFigure[] }>();
+  /** Sequences a second, by number of processes; of each round. */
+  readonly #apart = new Map<number, number[]>();
+  readonly #hashes = new Map<number, string>();
+
+  constructor(options: ScalingOptions) {
+    this.#options = options;
+  }
+
+  /** @throws BARCAST_E_RANK when they ended in other weights */
+  add(way: Way, ranks: number, round: number, steps: readonly StepFigure[]): void {
+    for (const step of steps) {
+      const { batch, weightsHash } = step;
+      const known = this.#hashes.get(batch) ?? weightsHash;
+      if (known !== weightsHash) {
+        throw new BarcastError(
+          'BARCAST_E_RANK',
+          `${ranks} ranks (${way}) ended in other weights than others did, at batch ${batch}`,
+          'nothing was timed; report this',
+        );
+      }
+      this.#hashes.set(batch, known);
+      const key = `${way} ${ranks} ${batch}`;
+      const entry = this.#steps.get(key) ?? { way, ranks, batch, rounds: [] };
+      entry.rounds[round] = step;
+      this.#steps.set(key, entry);
+    }
+  }
+
+  addApart(steps: readonly StepFigure[], round: number): void {
+    const rates = this.#apart.get(steps.length) ?? [];
+    rates[round] = steps.reduce((sum, step) => sum + rateOf(step), 0);
+    this.#apart.set(steps.length, rates);
+  }
+
+  figures(): ScalingFigure[] {
+    const { batch: strong, batchPerRank } = this.#options;
+    return [...this.#steps.values()].flatMap(({ way, ranks, batch, rounds }) => {
+      const kinds: Kind[] = [
+        ...(batch === strong ? (['strong'] as const) : []),
+        ...(batch === batchPerRank * ranks ? (['weak'] as const) : []),
+      ];
+      const over = (of: (step: StepFigure) => number) => median(rounds.map(of));
+      const [stepMs, collectiveMs] = [over((step) => step.stepMs), over((step) => step.collectiveMs)];
+      const [gradientMs, updateMs] = [over((step) => step.gradientMs), over((step) => step.updateMs)];
+      return kinds.map((scaling) => {
+        const alone = this.#alone(scaling === 'strong' ? strong : batchPerRank);
+        const speedups = rounds.map((step, round) => rateOf(step) / alone[round]);
+        return {
+          ...{ way, ranks, scaling, batch, sequencesPerSecond: (1000 * batch) / stepMs },
+          ...{ speedup: median(speedups), speedups, stepMs, gradientMs, collectiveMs, updateMs },
+          collectiveShare: collectiveMs / stepMs,
+        };
+      });
+    });
+  }
+
+  bound(): BoundFigure[] {
+    const { batch } = this.#options;
+    const alone = this.#alone(batch);
+    return [...this.#apart].map(([processes, rates]) => {
+      const speedups = rates.map((rate, round) => rate / alone[round]);
+      return { processes, batch, speedup: median(speedups), speedups };
+    });
+  }
+
+  /** Sequences a second of one rank in each round. */
+  #alone(batch: number): number[] {
+    const entry = [...this.#steps.values()].find((one) => one.ranks === 1 && one.batch === batch);
+    return (entry?.rounds ?? []).map(rateOf);
   }
 }
 
-async function measureThreads(ranks: number, kernel: Kernel, task: RankTask): Promise<RankFigures> {
-  const memory = threadsMemory(ranks);
-  const program = new URL('scaling-rank.ts', import.meta.url);
-  const workers = Array.from(
-    { length: ranks - 1 },
-    (_, i) => new Worker(program, { workerData: { memory, rank: i + 1, task } }),
-  );
-  const ends = workers.map(
-    (worker) => new Promise((resolve, reject) => worker.once('exit', resolve).once('error', reject)),
-  );
-  const collective = joinThreads(memory, 0);
-  const work = async () => {
-    const figures = await measureRank(collective, kernel, task);
-    await collective.close();
-    return figures;
-  };
-  const [figures] = await Promise.all([work(), ...ends]);
-  return figures;
-}
+const rateOf = ({ batch, stepMs }: StepFigure) => (1000 * batch) / stepMs;
 
-function measureProcesses(ranks: number, task: RankTask, hosts?: string): Promise<RankFigures> {
-  const program = fileURLToPath(new URL('scaling-rank.ts', import.meta.url));
-  const where = hosts === undefined ? ['--oversubscribe'] : ['-H', hosts];
-  const root = process.getuid?.() === 0 ? ['--allow-run-as-root'] : [];
-  const options = [...root, ...where, '--bind-to', 'none', '--map-by', 'slot', '-n', String(ranks)];
-  const child = spawn('mpirun', [...options, process.execPath, program, JSON.stringify(task)], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let text = '';
-  let complaints = '';
-  child.stdout.setEncoding('utf8').on('data', (part) => (text += part));
-  child.stderr.setEncoding('utf8').on('data', (part) => (complaints += part));
-  return new Promise((resolve, reject) => {
-    const fail = (why: string) =>
-      reject(
-        new BarcastError(
-          'BARCAST_E_MPI',
-          `mpirun gave no figures (${why})`,
-          'install Open MPI, or leave mpi out of --ways',
-        ),
-      );
-    child.once('error', (error) => fail(error.message));
-    child.once('close', () => {
-      const [, figures] = /^FIGURES (.*)$/m.exec(text) ?? [];
-      if (figures) resolve(JSON.parse(figures) as RankFigures);
-      else fail(complaints.split('\n').find((line) => /[a-z]{3}/.test(line)) ?? 'no word');
-    });
-  });
-}
+export const scalingPlot = (answer: Awaited<ReturnType<typeof benchScaling>>, batchPerRank: number): string =>
+  speedupPlot(answer.predictions, `Predicted speedup, LSTM ${answer.units}, batch ${batchPerRank} a node`);

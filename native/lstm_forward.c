@@ -8,7 +8,24 @@
  */
 #include "internal.h"
 
+/* Numbers that are fetched at once: a line of memory. */
+enum { FETCHED = 16 };
+
 /* Step t of the windows, scaled, into x [F, lanes]. Answers 0 when one is not finite. */
+/*
+ * Fetches step t of the windows ahead of time. Windows of a shuffled batch lie far apart, and the processor foresees
+ * none of them (3% of a training step).
+ */
+INLINE void fetch_inputs(const tile *at, int t) {
+  const barcast_windows *w = at->windows;
+  const int features = at->network->shape.features;
+  for (int lane = 0; lane < at->count; lane++) {
+    const float *row = w->matrix + ((int64_t)w->starts[at->first + lane] + t) * features;
+    for (int f = 0; f < features; f += FETCHED) __builtin_prefetch(row + f);
+    __builtin_prefetch(row + features - 1);
+  }
+}
+
 INLINE int gather_inputs(const tile *at, int t, const int lanes, float *x) {
   const barcast_windows *w = at->windows;
   const int features = at->network->shape.features;
@@ -146,7 +163,9 @@ INLINE int forward(const tile *at, scratch *s, const int lanes) {
     memset(input_at(network, s, l, 0, lanes), 0, bytes);
     memset(cell_at(network, s, l, 0, lanes), 0, bytes);
   }
+  fetch_inputs(at, 0);
   for (int t = 0; t < steps; t++) {
+    if (t + 1 < steps) fetch_inputs(at, t + 1);
     finite &= gather_inputs(at, t, lanes, input_at(network, s, 0, t, lanes) + network->lstm[0].units * lanes);
     for (int l = 0; l < network->lstm_count; l++) {
       const lstm_layer *layer = &network->lstm[l];

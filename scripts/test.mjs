@@ -3,7 +3,7 @@
  *
  *     node scripts/test.mjs [FILE…]     all of test/, or the files named
  *
- * What only Debian's packages give (Chromium, nats-server, Open MPI, ip and tc) is installed with apt-get where this user may; otherwise the command
+ * What only Debian's packages give (Chromium, nats-server, Open MPI, MPICH, ip and tc) is installed with apt-get where this user may; otherwise the command
  * says what to install and fails, so that no test is left out unseen.
  */
 import { spawnSync } from 'node:child_process';
@@ -19,6 +19,7 @@ const PROGRAMS = [
   { path: '/usr/bin/chromium', package: 'chromium' },
   { path: '/usr/sbin/nats-server', package: 'nats-server' },
   { path: '/usr/bin/mpirun', package: 'openmpi-bin' },
+  { path: '/usr/bin/mpiexec.mpich', package: 'mpich' },
   { path: '/usr/sbin/ip', package: 'iproute2' },
 ];
 

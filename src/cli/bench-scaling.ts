@@ -12,6 +12,7 @@ interface ScalingCommand extends ComputeOptions {
   readonly batch: number;
   readonly batchPerRank: number;
   readonly seconds: number;
+  readonly rounds: number;
   readonly hosts?: string;
   readonly svg?: string;
 }
@@ -45,6 +46,9 @@ export const scalingCommand = withCompute(command('scaling', 'training over thre
       .default(256),
   )
   .addOption(new Option('--seconds <x>', 'time to take for each figure').argParser(positiveNumber).default(2))
+  .addOption(
+    new Option('--rounds <n>', 'rounds to take it in, all ways by turns').argParser(wholeNumber(1, 99)).default(3),
+  )
   .addOption(new Option('--hosts <a:1,b:1>', 'hosts for the processes'))
   .addOption(new Option('--svg <file>', 'draw the prediction'));
 
@@ -56,6 +60,10 @@ action<ScalingCommand>(scalingCommand, (_context, options) =>
       ({ way, ranks, scaling, batch, sequencesPerSecond, speedup, stepMs, collectiveMs, collectiveShare }) =>
         `${scaling.padEnd(6)} ${way.padEnd(7)} ${String(ranks).padStart(3)} ranks, batch ${String(batch).padStart(5)}: ${Math.round(sequencesPerSecond).toLocaleString('en-US').padStart(8)} sequences/s, ${speedup.toFixed(2)}x, step ${stepMs.toFixed(2)} ms, ${collectiveMs.toFixed(3)} ms (${(100 * collectiveShare).toFixed(1)}%) in the collective`,
     );
+    const bounds = answer.bound.map(
+      ({ processes, batch, speedup }) =>
+        `bound of this machine: ${processes} processes that share a batch of ${batch} out and never wait for each other, ${speedup.toFixed(2)}x`,
+    );
     const fits = Object.entries(answer.fitted).map(
       ([way, { alpha, beta, error }]) =>
         `all-reduce, ${way}: ${(1e6 * alpha).toFixed(1)} us a message, ${(8e-9 / beta).toFixed(1)} Gbit/s (mean error of the fit ${(100 * error).toFixed(0)}%)`,
@@ -65,6 +73,6 @@ action<ScalingCommand>(scalingCommand, (_context, options) =>
         `predicted, ${network}: ${String(nodes).padStart(3)} nodes, all-reduce ${collectiveMs.toFixed(2)} ms of a step of ${stepMs.toFixed(2)} ms, ${speedup.toFixed(1)}x (${(100 * efficiency).toFixed(0)}%)`,
     );
     const head = `scaling of LSTM ${answer.units} on 60 x 2, ${kernel.arithmetic}; ${answer.machine}, Node ${answer.node}, ${answer.date}`;
-    return { json: answer, text: [head, ...rows, ...fits, ...predictions].join('\n') };
+    return { json: answer, text: [head, ...rows, ...bounds, ...fits, ...predictions].join('\n') };
   }),
 );

@@ -6,7 +6,14 @@ import { silentProgress, toBarcastError } from '../base/index.ts';
 import { type Collective, isMpiRank, joinMpi, soloCollective } from '../collective/index.ts';
 import { recipeOf } from '../features/index.ts';
 import { Registry } from '../model/index.ts';
-import { parseHosts, superviseTraining, supervisorLine, type TrainAnswer, trainModel } from '../train/index.ts';
+import {
+  parseHosts,
+  type SupervisorLine,
+  superviseTraining,
+  supervisorLine,
+  type TrainAnswer,
+  trainModel,
+} from '../train/index.ts';
 import { type ComputeOptions, withCompute, withKernel } from './compute.ts';
 import {
   type Answer,
@@ -98,7 +105,7 @@ async function trainHere(
   context: Context,
   options: TrainCommand,
   collective: Collective,
-  stepped: (step: number) => void,
+  line: SupervisorLine | undefined,
   takeSignal: () => AbortSignal,
 ): Promise<TrainAnswer> {
   const recipe = recipeOf(options.recipe);
@@ -148,7 +155,9 @@ async function trainHere(
       version: barcastVersion,
       progress: context.progress,
       signal: takeSignal(),
-      onStep: ({ step }) => stepped(step),
+      onBegin: ({ step }) => collective.rank === 0 && line?.begun(step),
+      onStep: ({ step }) => line?.stepped(step),
+      onKept: ({ step }, ageMs) => line?.kept(step, ageMs),
     });
   }).finally(() => 'pieces' in data && data.pieces.reader.close());
 }
@@ -157,16 +166,15 @@ async function trainHere(
 async function trainAsRank(context: Context, options: TrainCommand): Promise<TrainAnswer | undefined> {
   const line = supervisorLine();
   // Ranks of one host share its cores.
-  const neighbours = Number(process.env.OMPI_COMM_WORLD_LOCAL_SIZE ?? 1);
+  const neighbours = Number(process.env.OMPI_COMM_WORLD_LOCAL_SIZE ?? process.env.MPI_LOCALNRANKS ?? 1);
   const workers = options.workers ?? Math.max(1, Math.floor(availableParallelism() / neighbours));
   try {
     const collective = await joinMpi({ timeoutMs: 1000 * options.rankTimeout });
     const progress = collective.rank === 0 ? (line?.progress ?? context.progress) : silentProgress;
     const takeSignal = () => AbortSignal.any([context.takeSignal(), ...(line ? [line.signal] : [])]);
-    const stepped = (step: number) => line?.stepped(step);
     let answer: TrainAnswer;
     try {
-      answer = await trainHere({ ...context, progress }, { ...options, workers }, collective, stepped, takeSignal);
+      answer = await trainHere({ ...context, progress }, { ...options, workers }, collective, line, takeSignal);
     } catch (error) {
       // Everybody stops in the same step: nobody leaves before the last one has kept its checkpoint.
       if (toBarcastError(error).code === 'BARCAST_E_INTERRUPTED') await collective.close();
@@ -218,7 +226,7 @@ action<TrainCommand>(train, async (context, options) => {
     const answer = await trainAsRank(context, options);
     return answer && told(answer);
   }
-  return told(await trainHere(context, options, soloCollective(), () => {}, context.takeSignal));
+  return told(await trainHere(context, options, soloCollective(), undefined, context.takeSignal));
 });
 
 export const registerTrain: Register = (program) => program.addCommand(train);

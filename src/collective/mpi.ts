@@ -1,5 +1,5 @@
 /**
- * Ranks as processes under Open MPI: `mpirun -n 4 barcast train …`, on one host or several.
+ * Ranks as processes under Open MPI or MPICH: `mpirun -n 4 barcast train …`, on one host or several.
  *
  * A call starts MPI's non-blocking operation and asks for its end, giving the core away between two questions, as ranks
  * that outnumber the cores would otherwise starve each other and the network; after some milliseconds it asks through
@@ -13,7 +13,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { BarcastError } from '../base/index.ts';
 import { type Collective, RANK_TIMEOUT_MS } from './collective.ts';
 import { gatherTexts } from './messages.ts';
-import { loadMpi, type MpiLibrary } from './mpi-library.ts';
+import { loadMpi, type MpiLibrary, type MpiName } from './mpi-library.ts';
 
 /** Values a message holds; longer arrays take several. */
 const MESSAGE = 1 << 17;
@@ -23,9 +23,18 @@ const PAUSE_MS = 1;
 const ROLL_CALL_TAG = 7101;
 const ROLL_CALL_MS = 1500;
 
-/** Whether this process was started by Open MPI's mpirun, or by Slurm's srun through PMIx. */
+/**
+ * Which MPI started this process: Open MPI's mpirun, or Slurm's srun through PMIx; MPICH's mpiexec, or srun through PMI.
+ * Undefined where none did.
+ */
+export function startedBy(environment: NodeJS.ProcessEnv = process.env): MpiName | undefined {
+  if (environment.OMPI_COMM_WORLD_SIZE !== undefined || environment.PMIX_RANK !== undefined) return 'Open MPI';
+  return environment.PMI_RANK === undefined ? undefined : 'MPICH';
+}
+
+/** Whether this process is one of many that an MPI started. */
 export const isMpiRank = (environment: NodeJS.ProcessEnv = process.env): boolean =>
-  environment.OMPI_COMM_WORLD_SIZE !== undefined || environment.PMIX_RANK !== undefined;
+  startedBy(environment) !== undefined;
 
 /** Joins the job that this process is a rank of. @throws BARCAST_E_MPI, BARCAST_E_RANK */
 export async function joinMpi({
@@ -36,7 +45,7 @@ export async function joinMpi({
   /** Names of the library to try. */
   readonly files?: readonly string[];
 } = {}): Promise<Collective> {
-  const mpi = loadMpi(files);
+  const mpi = loadMpi(startedBy() ?? 'Open MPI', files);
   // Open MPI spins while it waits, also where ranks outnumber the cores; it reads this when it starts.
   process.env.OMPI_MCA_mpi_yield_when_idle ??= '1';
   mpi.init();

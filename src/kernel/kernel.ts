@@ -124,8 +124,13 @@ export interface KernelNetwork {
   writeOptimizer(state: OptimizerState): Promise<void>;
   /** Outputs `[B, O]` without dropout. @throws BARCAST_E_SHAPE, BARCAST_E_NOT_FINITE */
   forward(windows: Windows): Promise<Float32Array>;
-  /** The batch's gradient sums; weights stay as they are. @throws BARCAST_E_SHAPE, BARCAST_E_NOT_FINITE, BARCAST_E_DIVERGED */
-  gradient(batch: TrainingBatch): Promise<GradientSums>;
+  /**
+   * The batch's gradient sums; weights stay as they are.
+   * @param into `[P + 1]` memory for the sums, which saves a kernel on the processor to make some; another may answer
+   *   memory of its own
+   * @throws BARCAST_E_SHAPE, BARCAST_E_NOT_FINITE, BARCAST_E_DIVERGED
+   */
+  gradient(batch: TrainingBatch, into?: BigInt64Array): Promise<GradientSums>;
   /** One optimiser update from sums over `sequences` sequences. @throws BARCAST_E_DIVERGED */
   update(gradient: GradientSums, optimizer: OptimizerSettings): Promise<void>;
   /** `gradient` and `update` in one call; answers the batch's mean loss. */
@@ -156,8 +161,13 @@ export interface Kernel {
   readonly tolerance?: KernelTolerance;
   /** A GPU whose work the processor does: for tests, never chosen by itself. */
   readonly software?: boolean;
-  /** @param weights `[P]`, copied. @throws BARCAST_E_SHAPE */
-  createNetwork(shape: NetworkShape, weights: Float32Array): Promise<KernelNetwork>;
+  /**
+   * @param weights `[P]`, copied
+   * @param heldMs how long a call may keep the caller's thread, in milliseconds of one core by estimate; a longer one
+   *   goes to another thread, which takes about 0.1 ms. Less than 1 ms when absent.
+   * @throws BARCAST_E_SHAPE
+   */
+  createNetwork(shape: NetworkShape, weights: Float32Array, heldMs?: number): Promise<KernelNetwork>;
   close(): void;
 }
 

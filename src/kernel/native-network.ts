@@ -2,7 +2,7 @@
  * A network of the native kernel. Arguments are checked here by the rules all kernels share; C checks sizes once more.
  *
  * Work of more than a fraction of a millisecond runs on a thread of koffi's, so that the event loop goes on; less than
- * that runs at once, as handing it over takes about 20 us.
+ * that, or than the caller allows, runs at once, as handing it over takes about 0.1 ms.
  */
 import { BarcastError } from '../base/index.ts';
 import { CallGuard } from './calls.ts';
@@ -35,8 +35,10 @@ import {
   checkWindows,
 } from './validate.ts';
 
-/** Multiply-adds below which a call runs on the caller's thread: about 0.3 ms of one core. */
+/** Multiply-adds below which a call runs on the caller's thread in any case: about 0.3 ms of one core. */
 const AT_ONCE = 1e7;
+/** Multiply-adds of one core in a millisecond, of the better part of processors. */
+const WORK_A_MS = 6e7;
 
 const LOSS_KINDS = { mse: 0, huber: 1, pinball: 2 } as const satisfies Record<Loss['kind'], number>;
 
@@ -69,11 +71,13 @@ export class NativeNetwork implements KernelNetwork {
   readonly #released: () => void;
   readonly #guard = new CallGuard('this network');
   readonly #parameters: number;
-  /** Multiply-adds of a sequence; 0 to compute on the caller's thread always. */
+  /** Multiply-adds of a sequence. */
   readonly #work: number;
+  /** Of a call that runs at once. */
+  readonly #mostAtOnce: number;
 
   /**
-   * @param blocking compute on the caller's thread whatever the work
+   * @param heldMs how long a call may keep the caller's thread
    * @param released called once, after the network is closed
    */
   constructor(
@@ -81,14 +85,15 @@ export class NativeNetwork implements KernelNetwork {
     kernel: Handle,
     shape: NetworkShape,
     weights: Float32Array,
-    blocking: boolean,
+    heldMs: number,
     released: () => void,
   ) {
     this.#parameters = parameterCount(shape);
     checkWeights(weights, this.#parameters);
     this.shape = structuredClone(shape);
     this.#library = library;
-    this.#work = blocking ? 0 : forwardWork(shape);
+    this.#work = forwardWork(shape);
+    this.#mostAtOnce = Math.max(AT_ONCE, WORK_A_MS * heldMs);
     this.#released = released;
     const status = new Int32Array(1);
     const { dense, lstm } = shape;
@@ -154,18 +159,23 @@ export class NativeNetwork implements KernelNetwork {
       const sequences = windows.starts.length;
       const outputs = new Float32Array(sequences * outputsOf(this.shape));
       const work = this.#work * sequences;
-      this.#check(await call(this.#library.forward, work, this.#handle, this.#windows(windows), outputs), windows);
+      this.#check(
+        await this.#call(this.#library.forward, work, this.#handle, this.#windows(windows), outputs),
+        windows,
+      );
       return outputs;
     });
   }
 
-  gradient(batch: TrainingBatch): Promise<GradientSums> {
+  gradient(batch: TrainingBatch, into?: BigInt64Array): Promise<GradientSums> {
     return this.#guard.run('gradient', async () => {
       checkBatch(this.shape, batch);
       const sequences = batch.starts.length;
-      const sums = new BigInt64Array(this.#parameters + 1);
+      const sums = into ?? new BigInt64Array(this.#parameters + 1);
+      checkGradientSums({ sums, sequences: 1 }, this.#parameters);
       const work = 3 * this.#work * sequences;
-      const status = await call(this.#library.gradient, work, this.#handle, this.#windows(batch), goalOf(batch), sums);
+      const windows = this.#windows(batch);
+      const status = await this.#call(this.#library.gradient, work, this.#handle, windows, goalOf(batch), sums);
       this.#check(status, batch);
       return { sums, sequences };
     });
@@ -176,8 +186,8 @@ export class NativeNetwork implements KernelNetwork {
       checkGradientSums(gradient, this.#parameters);
       checkOptimizerSettings(optimizer);
       const { sums, sequences } = gradient;
-      const work = this.#work === 0 ? 0 : 64 * this.#parameters;
-      this.#check(await call(this.#library.update, work, this.#handle, sums, sequences, optimizerOf(optimizer)));
+      const work = 64 * this.#parameters;
+      this.#check(await this.#call(this.#library.update, work, this.#handle, sums, sequences, optimizerOf(optimizer)));
     });
   }
 
@@ -191,15 +201,8 @@ export class NativeNetwork implements KernelNetwork {
       const loss = new Float64Array(1);
       const settings = optimizerOf(optimizer);
       const work = 3 * this.#work * sequences;
-      const status = await call(
-        this.#library.train,
-        work,
-        this.#handle,
-        this.#windows(batch),
-        goalOf(batch),
-        settings,
-        loss,
-      );
+      const windows = this.#windows(batch);
+      const status = await this.#call(this.#library.train, work, this.#handle, windows, goalOf(batch), settings, loss);
       this.#check(status, batch);
       return loss[0];
     });
@@ -216,28 +219,26 @@ export class NativeNetwork implements KernelNetwork {
     return { matrix, starts, shift, gain, rows, sequences: starts.length, scale_stride: scaleStride };
   }
 
+  /** Calls C. What C points to must not be freed meanwhile: the arguments live in this closure until C answers. */
+  async #call<Arguments extends unknown[]>(
+    f: NativeCall<Arguments>,
+    work: number,
+    ...args: Arguments
+  ): Promise<number> {
+    if (work <= this.#mostAtOnce) return f(...args);
+    const status = await new Promise<number>((resolve, reject) => {
+      f.async(...args, (error, answer) => (error ? reject(error) : resolve(answer)));
+    });
+    held(args);
+    return status;
+  }
+
   /** Turns a status into its error, with the place of a number that is not finite. */
   #check(status: number, windows?: Windows): void {
     if (status === STATUS.ok) return;
     if (status === STATUS.notFinite && windows) checkInputsFinite(this.shape, windows);
     throw statusError(status);
   }
-}
-
-/**
- * Calls C. What C points to must not be freed meanwhile: the arguments live in this function's closure until C answers.
- */
-async function call<Arguments extends unknown[]>(
-  f: NativeCall<Arguments>,
-  work: number,
-  ...args: Arguments
-): Promise<number> {
-  if (work <= AT_ONCE) return f(...args);
-  const status = await new Promise<number>((resolve, reject) => {
-    f.async(...args, (error, answer) => (error ? reject(error) : resolve(answer)));
-  });
-  held(args);
-  return status;
 }
 
 /** Keeps what it is given reachable up to here. */

@@ -87,11 +87,10 @@ class NativeKernel implements Kernel {
     this.description = `${DESCRIPTIONS[library.instructionSet]}, ${threads} thread${threads === 1 ? '' : 's'}`;
   }
 
-  createNetwork(shape: NetworkShape, weights: Float32Array): Promise<KernelNetwork> {
+  createNetwork(shape: NetworkShape, weights: Float32Array, heldMs?: number): Promise<KernelNetwork> {
+    const held = this.#blocking ? Number.POSITIVE_INFINITY : (heldMs ?? 0) * this.threads;
     return this.#guard.run('createNetwork', () => {
-      const network = new NativeNetwork(this.#library, this.#handle, shape, weights, this.#blocking, () =>
-        this.#release(),
-      );
+      const network = new NativeNetwork(this.#library, this.#handle, shape, weights, held, () => this.#release());
       this.#users++;
       return network;
     });

@@ -3,20 +3,28 @@
  * rank sees the same measurements, so all come to the same shares without asking; the shares change no bit of a sum.
  */
 
-/** Weight of the newest measurement. */
-const NEWEST = 0.2;
+/**
+ * Steps of which a rank's median time counts: what delays a rank now and then must not move tiles, which would cost
+ * more than it.
+ */
+const STEPS = 9;
+/** Steps before which all get the same: the first ones are no measure. */
+const FIRST_STEPS = 5;
 /** Shares are kept while others would not save this part of a step. */
 const WORTH_IT = 0.03;
 
 export class TileBalance {
   readonly #size: number;
-  /** Time a tile takes on each rank, in any unit; 0 before the first measurement. */
+  /** Time a tile took on each rank in its last steps, in any unit. */
+  readonly #measured: readonly number[][];
+  /** Their median; 0 before there are enough of them. */
   readonly #tileTime: Float64Array;
   #kept: readonly number[] = [];
 
   /** @param size number of ranks */
   constructor(size: number) {
     this.#size = size;
+    this.#measured = Array.from({ length: size }, () => []);
     this.#tileTime = new Float64Array(size);
   }
 
@@ -33,9 +41,11 @@ export class TileBalance {
   observe(times: readonly number[], shares: readonly number[]): void {
     for (let rank = 0; rank < this.#size; rank++) {
       if (shares[rank] === 0) continue;
-      const measured = Math.max(times[rank], 1) / shares[rank];
-      const before = this.#tileTime[rank];
-      this.#tileTime[rank] = before === 0 ? measured : before + NEWEST * (measured - before);
+      const measured = this.#measured[rank];
+      measured.push(Math.max(times[rank], 1) / shares[rank]);
+      if (measured.length > STEPS) measured.shift();
+      if (measured.length >= FIRST_STEPS)
+        this.#tileTime[rank] = measured.toSorted((a, b) => a - b)[measured.length >> 1];
     }
   }
 

@@ -5,6 +5,7 @@ export * from './checkpoint.ts';
 export * from './hosts.ts';
 export * from './loop.ts';
 export * from './parallel-step.ts';
+export { type Restart, Restarts } from './restarts.ts';
 export * from './sampler.ts';
 export * from './schedule.ts';
 export * from './shards.ts';

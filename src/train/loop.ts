@@ -57,12 +57,19 @@ export interface TrainingRun {
   readonly collective?: Collective;
   /** Where this rank finds and keeps checkpoints. */
   readonly checkpoint?: CheckpointFile;
-  /** Time between checkpoints within an epoch. */
+  /**
+   * Time between checkpoints within an epoch, and the most work that a crash loses: where the disk is so slow that the
+   * last one is not kept by then, the training waits for it.
+   */
   readonly checkpointEveryMs: number;
   readonly progress: Progress;
   readonly signal?: AbortSignal;
+  /** Hears from which place on it trains. */
+  readonly onBegin?: (place: RunPlace) => void;
   /** Hears of every step that is done. */
   readonly onStep?: (place: RunPlace) => void;
+  /** Hears of every checkpoint that is on the disk, and how long ago its state was taken. */
+  readonly onKept?: (place: RunPlace, ageMs: number) => void;
 }
 
 export interface TrainingResult {
@@ -86,7 +93,7 @@ export interface TrainingResult {
 export async function runTraining(run: TrainingRun): Promise<TrainingResult> {
   const collective = run.collective ?? soloCollective();
   await demandTheSame(collective, run.identity);
-  const network = await run.kernel.createNetwork(run.shape, initialWeights(run.shape, run.seed));
+  const network = await run.kernel.createNetwork(run.shape, initialWeights(run.shape, run.seed), HELD_MS);
   try {
     return await new Trainer(run, collective, network).run();
   } finally {
@@ -96,6 +103,8 @@ export async function runTraining(run: TrainingRun): Promise<TrainingResult> {
 
 /** Time between two turns of the event loop. */
 const TURN_MS = 20;
+/** How long a step may keep the thread by itself. */
+export const HELD_MS = 50;
 
 class Trainer {
   readonly #run: TrainingRun;
@@ -107,7 +116,10 @@ class Trainer {
   #batches: Batches | undefined;
   #place: RunPlace = { epoch: 0, batch: 0, step: 0, seen: 0, lossSum: 0, history: [] };
   #best: Float32Array = new Float32Array(0);
+  /** When the state of the last checkpoint was taken; of the last one that is kept; and what it took to write. */
   #checkpointAt = performance.now();
+  #keptAt = performance.now();
+  #writeMs = 0;
   #turnedAt = performance.now();
   #writing: Promise<void> | undefined;
   #writeFailure: BarcastError | undefined;
@@ -126,6 +138,8 @@ class Trainer {
     const { settings } = this.#run;
     const startedAt = performance.now();
     await this.#resume();
+    this.#checkpointAt = this.#keptAt = performance.now();
+    this.#run.onBegin?.(this.#place);
     try {
       while (this.#place.epoch < settings.epochs && !this.#patienceEnded()) await this.#epoch();
     } finally {
@@ -212,8 +226,11 @@ class Trainer {
     const { signal, checkpointEveryMs, checkpoint, settings } = this.#run;
     // Alone, the signal counts at once; with others, from the step in which all have heard of it.
     const stopping = stop || (this.#collective.size === 1 && signal?.aborted === true);
-    const due = performance.now() - this.#checkpointAt > checkpointEveryMs && this.#writing === undefined;
+    // Early by what the writing takes, so that it is kept in time.
+    const early = Math.min(this.#writeMs, checkpointEveryMs / 2);
+    const due = performance.now() - this.#checkpointAt > checkpointEveryMs - early && this.#writing === undefined;
     if (stopping || due) await this.#saveCheckpoint();
+    if (performance.now() - this.#keptAt > checkpointEveryMs) await this.#writing;
     if (performance.now() - this.#turnedAt > TURN_MS) {
       // Small steps never leave the queue of microtasks; signals, timers and writes wait for a turn of the event loop.
       await new Promise(setImmediate);
@@ -288,9 +305,15 @@ class Trainer {
       optimizer: await this.#network.readOptimizer(),
       best: this.#best,
     };
+    const takenAt = this.#checkpointAt;
     const writing: Promise<void> = file
       .write(checkpoint)
-      .then(kept)
+      .then(() => {
+        this.#keptAt = takenAt;
+        this.#writeMs = performance.now() - takenAt;
+        this.#run.onKept?.(checkpoint.place, this.#writeMs);
+        kept?.();
+      })
       .catch((error) => {
         this.#writeFailure ??= toBarcastError(error);
       })

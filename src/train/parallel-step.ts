@@ -49,6 +49,10 @@ export class ParallelStep {
   readonly #parameters: number;
   /** `[P + 1]` sums, the bound of their sizes, and the words of each rank. */
   readonly #message: BigInt64Array;
+  /** The sums in it. */
+  readonly #sums: BigInt64Array;
+  /** `[P + 1]` of a part. */
+  readonly #piece: BigInt64Array;
 
   constructor(collective: Collective, network: KernelNetwork) {
     this.#collective = collective;
@@ -56,6 +60,8 @@ export class ParallelStep {
     this.#balance = new TileBalance(collective.size);
     this.#parameters = parameterCount(network.shape);
     this.#message = new BigInt64Array(this.#parameters + 2 + WORDS * collective.size);
+    this.#sums = this.#message.subarray(0, this.#parameters + 1);
+    this.#piece = new BigInt64Array(this.#parameters + 1);
   }
 
   /**
@@ -103,7 +109,7 @@ export class ParallelStep {
     if (compares) this.#demandTheSameBits(wordsOf(2), step);
     this.#demandTheRange();
     // The same on every rank: a failure here needs no telling.
-    await this.#network.update({ sums: message.subarray(0, this.#parameters + 1), sequences }, optimizer);
+    await this.#network.update({ sums: this.#sums, sequences }, optimizer);
     this.#spend(computed - startedAt, reduced - computed, performance.now() - reduced);
     const loss = Number(message[this.#parameters]) / GRADIENT_SCALE / sequences;
     return { loss, stop: flags.some((flag) => (flag & STOP) !== 0n) };
@@ -118,9 +124,11 @@ export class ParallelStep {
     for (let tile = 0; tile < shares[rank]; tile += piece) {
       const from = at(firstTile + tile);
       const to = at(firstTile + Math.min(shares[rank], tile + piece));
-      const { sums } = await this.#network.gradient(batch(from, to));
-      if (piece === shares[rank]) this.#message.set(sums);
-      else addInto(this.#message, sums);
+      const part = batch(from, to);
+      const whole = piece === shares[rank];
+      const { sums } = await this.#network.gradient(part, whole ? this.#sums : this.#piece);
+      if (!whole) addInto(this.#message, sums);
+      else if (sums !== this.#sums) this.#message.set(sums);
       this.#message[this.#parameters + 1] += largestOf(sums);
     }
   }

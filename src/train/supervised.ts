@@ -13,6 +13,10 @@ export const MESSAGE_MARK = '#barcast ';
 /** What ranks tell their supervisor. */
 export type RankMessage =
   | { readonly rank: number; readonly kind: 'beat'; readonly step: number }
+  /** Trains from the state of a step on. */
+  | { readonly rank: number; readonly kind: 'begun'; readonly step: number }
+  /** Has kept a checkpoint of a step, which was the present one so long ago. */
+  | { readonly rank: number; readonly kind: 'kept'; readonly step: number; readonly ageMs: number }
   | { readonly rank: number; readonly kind: 'say'; readonly line: string }
   | { readonly rank: number; readonly kind: 'update'; readonly update: [string, number, number, string] }
   | {
@@ -41,6 +45,8 @@ export interface SupervisorLine {
   /** Aborted when the supervisor asks for a stop, or is gone. */
   readonly signal: AbortSignal;
   stepped(step: number): void;
+  begun(step: number): void;
+  kept(step: number, ageMs: number): void;
   fail(error: BarcastError): void;
   close(): Promise<void>;
 }
@@ -66,6 +72,8 @@ export function supervisorLine(environment: NodeJS.ProcessEnv = process.env): Su
     progress: rank === 0 ? toldProgress(rank) : silentProgress,
     signal: stop.signal,
     stepped: (done) => Atomics.store(step, 0, done),
+    begun: (from) => writeMessage({ rank, kind: 'begun', step: from }),
+    kept: (done, ageMs) => writeMessage({ rank, kind: 'kept', step: done, ageMs }),
     fail: ({ code, message, remedy }) => writeMessage({ rank, kind: 'error', code, what: message, remedy }),
     async close() {
       process.stdin.pause();

@@ -8,7 +8,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BarcastError, ERROR_CODES, type ErrorCode, type Progress } from '../base/index.ts';
 import { type Host, hostsOfRanks, whyUnreachable } from './hosts.ts';
-import { MESSAGE_MARK, type RankMessage, SUPERVISED } from './supervised.ts';
+import { type Restart, Restarts } from './restarts.ts';
+import { BEAT_MS, MESSAGE_MARK, type RankMessage, SUPERVISED } from './supervised.ts';
 
 export interface SupervisedJob {
   readonly hosts: readonly Host[];
@@ -41,11 +42,11 @@ type Ending =
   | { readonly kind: 'lost'; readonly what: string };
 
 /**
- * Answers what rank 0 answered.
+ * Answers what rank 0 answered, and what restarts there were.
  * @throws BARCAST_E_HOST when a host cannot be reached at the start, BARCAST_E_MPI, BARCAST_E_INTERRUPTED,
  *   BARCAST_E_RANK when the job gets nowhere, and what the training itself throws
  */
-export async function superviseTraining(job: SupervisedJob): Promise<object> {
+export async function superviseTraining(job: SupervisedJob): Promise<object & { restarts: readonly Restart[] }> {
   const { progress, signal } = job;
   const unreachable = await unreachableOf(job.hosts);
   for (const [name, why] of unreachable) {
@@ -58,10 +59,11 @@ export async function superviseTraining(job: SupervisedJob): Promise<object> {
   let hosts = job.hosts;
   let furthest = -1;
   let vain = 0;
+  const restarts = new Restarts();
   for (;;) {
-    const start = new Start(job, hosts);
+    const start = new Start(job, hosts, restarts);
     const ending = await start.run();
-    if (ending.kind === 'done') return ending.answer;
+    if (ending.kind === 'done') return { ...ending.answer, restarts: restarts.list };
     if (signal?.aborted) throw interrupted();
     if (ending.kind === 'failed') throw ending.error;
     if (ending.kind === 'lost') {
@@ -74,6 +76,7 @@ export async function superviseTraining(job: SupervisedJob): Promise<object> {
         );
       }
       progress.say(`${ending.what}; the job starts again from its last checkpoint`);
+      restarts.lost(ending.what, start.lostAt);
     }
     furthest = Math.max(furthest, start.furthest);
     hosts = await reachableOf(job);
@@ -114,12 +117,14 @@ async function reachableOf({ hosts, progress, signal }: SupervisedJob): Promise<
 class Start {
   /** The last step that any rank told of. */
   furthest = -1;
+  #endedAt = 0;
   readonly #job: SupervisedJob;
   readonly #hosts: readonly Host[];
   /** The host of each rank. */
   readonly #places: readonly string[];
   readonly #lastBeat: number[];
   readonly #hasBeaten: boolean[];
+  readonly #restarts: Restarts;
   readonly #mpirun: ChildProcess;
   readonly #startedAt = performance.now();
   #answer: object | undefined;
@@ -129,9 +134,10 @@ class Start {
   #askedToStop = 0;
   #ended = false;
 
-  constructor(job: SupervisedJob, hosts: readonly Host[]) {
+  constructor(job: SupervisedJob, hosts: readonly Host[], restarts: Restarts) {
     this.#job = job;
     this.#hosts = hosts;
+    this.#restarts = restarts;
     this.#places = hostsOfRanks(hosts);
     this.#lastBeat = this.#places.map(() => this.#startedAt);
     this.#hasBeaten = this.#places.map(() => false);
@@ -153,7 +159,10 @@ class Start {
     const ended = new Promise<Error | number | null>((resolve) => {
       mpirun.once('error', resolve);
       // A daemon on a host that is cut off may hold the pipes open for long after mpirun's end.
-      mpirun.once('exit', (status) => void sleep(DRAIN_MS).then(() => resolve(status)));
+      mpirun.once('exit', (status) => {
+        this.#endedAt = performance.now();
+        void sleep(DRAIN_MS).then(() => resolve(status));
+      });
       mpirun.once('close', resolve);
     });
     const watch = setInterval(() => this.#watch(), 250);
@@ -168,6 +177,11 @@ class Start {
     }
   }
 
+  /** When the others had to stop as well: mpirun notices a second later what the lost rank's beats tell. */
+  get lostAt(): number {
+    return Math.min(this.#endedAt, Math.min(...this.#lastBeat) + BEAT_MS);
+  }
+
   #hear(line: string): void {
     if (!line.startsWith(MESSAGE_MARK)) {
       const answer = parsed(line);
@@ -179,7 +193,15 @@ class Start {
     const { progress } = this.#job;
     this.#lastBeat[message.rank] = performance.now();
     this.#hasBeaten[message.rank] = true;
-    if (message.kind === 'beat') this.furthest = Math.max(this.furthest, message.step);
+    if (message.kind === 'beat') {
+      this.furthest = Math.max(this.furthest, message.step);
+      this.#restarts.stepped(message.step);
+    }
+    if (message.kind === 'kept') this.#restarts.kept(message.step, performance.now() - message.ageMs);
+    if (message.kind === 'begun') {
+      const lost = this.#restarts.begun(message.step, performance.now());
+      if (lost) progress.say(`at most ${lost.seconds.toFixed(1)} s of work are done again`);
+    }
     if (message.kind === 'say') progress.say(message.line);
     if (message.kind === 'update') progress.update(...message.update);
     if (message.kind === 'error' && Object.hasOwn(ERROR_CODES, message.code)) {

@@ -18,6 +18,7 @@ import { calibrate, validationScore } from './calibrate.ts';
 import { CheckpointFile, COMPUTED_ON, type RunIdentity } from './checkpoint.ts';
 import { runTraining, type TrainingResult, type TrainingRun } from './loop.ts';
 import { forEachOutput, type PreparedTraining, prepareInMemory } from './prepare.ts';
+import type { Restart } from './restarts.ts';
 import type { TrainingSettings } from './schedule.ts';
 import { sequencesOf } from './shards.ts';
 import { prepareFromStore, type StorePieces } from './store-shards.ts';
@@ -49,8 +50,10 @@ export interface TrainOptions {
   readonly checkpointEveryMs?: number;
   readonly progress: Progress;
   readonly signal?: AbortSignal;
-  /** Hears of every step that is done. */
+  /** Hear where it begins, of every step that is done, and of every checkpoint that is kept. */
+  readonly onBegin?: TrainingRun['onBegin'];
   readonly onStep?: TrainingRun['onStep'];
+  readonly onKept?: TrainingRun['onKept'];
 }
 
 export interface TrainAnswer {
@@ -71,6 +74,8 @@ export interface TrainAnswer {
   readonly validation: Validation;
   readonly weightsHash: string;
   readonly seconds: number;
+  /** Of a training over hosts: what was lost on the way and done again. */
+  readonly restarts?: readonly Restart[];
 }
 
 const LEAST_WINDOWS = 64;
@@ -129,7 +134,9 @@ export async function trainModel(options: TrainOptions): Promise<TrainAnswer> {
     checkpointEveryMs: options.checkpointEveryMs ?? 15_000,
     progress,
     signal: options.signal,
+    onBegin: options.onBegin,
     onStep: options.onStep,
+    onKept: options.onKept,
   };
   const result = await (threadRanks > 1 ? trainOnThreads(run, threadRanks) : runTraining(run));
   const { description, validation } = await describe(options, prepared, result);

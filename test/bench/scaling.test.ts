@@ -48,7 +48,20 @@ describe('bench scaling', () => {
   it('answers a speedup for each way and number of ranks, of runs that ended in the same weights', async () => {
     const folder = temporaryFolder();
     try {
-      const words = ['--ranks', '2', '--units', '8', '--batch', '96', '--batch-per-rank', '64', '--seconds', '0.02'];
+      const words = [
+        '--ranks',
+        '2',
+        '--units',
+        '8',
+        '--batch',
+        '96',
+        '--batch-per-rank',
+        '64',
+        '--seconds',
+        '0.02',
+        '--rounds',
+        '2',
+      ];
       const found = (await answer(['bench', 'scaling', ...words, '--svg', 'p.svg'], folder.path)) as {
         ranks: { way: string; ranks: number; scaling: string; sequencesPerSecond: number; speedup: number }[];
         fitted: Record<string, { alpha: number; beta: number }>;

@@ -3,12 +3,13 @@
  * job, are killed on the way. BARCAST_TEST_KILLS sets how many kills each case takes (3).
  */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, truncateSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type EpochMs, Random } from '../../src/base/index.ts';
 import { type Exchange, startExchange } from '../../src/sources/index.ts';
+import { CheckpointFile, type Restart } from '../../src/train/index.ts';
 import { processesOf, ranksOf } from './processes.ts';
 import { answer, type Running, refused, start, temporaryFolder } from './support.ts';
 
@@ -34,6 +35,7 @@ interface Trained {
   readonly weightsHash: string;
   readonly ranks: number;
   readonly sequences: number;
+  readonly restarts: readonly Restart[];
 }
 
 describe('a training over ranks', { skip: process.platform === 'linux' ? false : 'it reads /proc' }, () => {
@@ -92,32 +94,60 @@ describe('a training over ranks', { skip: process.platform === 'linux' ? false :
     assert.ok(rest.sequences < whole.sequences);
   });
 
-  it(`goes on by itself when ranks are killed, ${KILLS} times`, async (t) => {
+  it(`goes on by itself when ranks are killed, ${KILLS} times, and each loses no more than an interval`, async (t) => {
+    // One epoch of some seconds: without checkpoints within it a kill would lose all.
+    const everyMs = 500;
+    const words = [...TRAIN, '--epochs', '1', '--batch', '1', '--checkpoint-every', String(everyMs / 1000)];
+    const undisturbed = await answer<Trained>([...words, '--models', 'undisturbed'], folder.path);
     const random = new Random(KILLS, 1);
-    const run = start([...TRAIN, '--models', 'ranks', '--hosts', 'localhost:2', '--json'], folder.path);
-    let killed = 0;
-    for (let ended = false; killed < KILLS && !ended; ) {
+    const run = start([...words, '--models', 'ranks', '--hosts', 'localhost:2', '--json'], folder.path);
+    const kept = join(folder.path, 'ranks', 'm');
+    const checkpoint = () => {
+      const name = existsSync(kept) ? readdirSync(kept).find((file) => file.endsWith('.safetensors')) : undefined;
+      return name === undefined ? undefined : join(kept, name);
+    };
+    let ended = false;
+    void run.ended.then(() => {
+      ended = true;
+    });
+    while (!ended && checkpoint() === undefined) await sleep(10);
+    const kills: { step: number; lostMs: number }[] = [];
+    while (kills.length < KILLS && !ended) {
       // Some way into the start: a job that is killed again and again before it gets any further gives up.
-      const going = run.printed(
-        killed === 0 ? /^epoch 1: /m : new RegExp(`(?:died[^\\0]*){${killed}}resumed at`),
-        'stderr',
-      );
-      await Promise.race([run.ended, going]);
-      ended = await Promise.race([run.ended.then(() => true), sleep(random.below(600), false)]);
+      const going = run.printed(new RegExp(`(?:died[^\\0]*){${kills.length}}resumed at`), 'stderr');
+      if (kills.length > 0) await Promise.race([run.ended, going]);
+      const since = kills.length > 0 ? Date.now() : 0;
+      await Promise.race([run.ended, sleep(random.below(1200))]);
       const ranks = ranksOf('ranks');
-      if (ended || ranks.length === 0) continue;
+      const path = checkpoint();
+      if (ended || ranks.length === 0 || path === undefined) continue;
       const victim = ranks[random.below(ranks.length)];
+      const { step } = new CheckpointFile(path).read().place;
+      // Work goes on from what is kept, or from where this start began.
+      const goneOnFrom = Math.max(statSync(path).mtimeMs, since);
       process.kill(victim.pid, 'SIGKILL');
-      killed++;
+      kills.push({ step, lostMs: Date.now() - goneOnFrom });
       const named = `rank ${victim.rank} on localhost died of signal 9; the job starts again from its last checkpoint\n`;
       // Each one in a start of its own.
-      await run.printed(new RegExp(`(?:rank \\d on localhost died[^\\0]*){${killed - 1}}${named}`), 'stderr');
+      await run.printed(new RegExp(`(?:rank \\d on localhost died[^\\0]*){${kills.length - 1}}${named}`), 'stderr');
     }
     const { status, stdout, stderr } = await run.ended;
     assert.equal(status, 0, stderr);
-    assert.equal((JSON.parse(stdout) as Trained).weightsHash, whole.weightsHash);
-    t.diagnostic(`${killed} ranks killed, each named`);
-    assert.ok(killed > 0);
+    const { weightsHash, restarts } = JSON.parse(stdout) as Trained;
+    assert.equal(weightsHash, undisturbed.weightsHash);
+    assert.ok(kills.length > 0);
+    assert.equal(restarts.length, kills.length);
+    const resumed = [...stderr.matchAll(/resumed at epoch \d, step ([\d,]+)/g)].map(([, n]) =>
+      Number(n.replace(',', '')),
+    );
+    for (const [i, { step, lostMs }] of kills.entries()) {
+      assert.ok(resumed[i] >= step, `went on from step ${resumed[i]} while a checkpoint of ${step} was kept`);
+      // An interval at most; as much again for a machine that has other work.
+      assert.ok(lostMs <= 2 * everyMs, `a kill lost ${lostMs} ms of work`);
+    }
+    t.diagnostic(`${kills.length} ranks killed, each named`);
+    t.diagnostic(`lost by each, ms: ${kills.map(({ lostMs }) => lostMs.toFixed(0)).join(' ')}`);
+    t.diagnostic(`done again, steps (s): ${restarts.map((r) => `${r.steps} (${r.seconds.toFixed(2)})`).join(' ')}`);
   });
 
   it(`goes on with --resume when the whole job is killed, ${KILLS} times`, async (t) => {

@@ -57,17 +57,23 @@ const program = fileURLToPath(new URL('rank-process.ts', import.meta.url));
 
 export const MPIRUN = ['--allow-run-as-root', '--oversubscribe', '--bind-to', 'none'];
 
-export const runMpi: RunRanks = async (size, scenario, argument = null, timeoutMs = 30_000) => {
-  const folder = mkdtempSync(join(tmpdir(), 'barcast-ranks-'));
-  try {
-    const args = [process.execPath, program, folder, scenario, JSON.stringify(argument), String(timeoutMs)];
-    const child = spawn('mpirun', [...MPIRUN, '-n', String(size), ...args], { stdio: 'ignore' });
-    await once(child, 'close');
-    return Array.from({ length: size }, (_, rank) => {
-      const file = join(folder, String(rank));
-      return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as RankAnswer) : undefined;
-    });
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-};
+/** Under the launcher given, and so the MPI that it is of. */
+const runUnder =
+  (launcher: string, ...options: string[]): RunRanks =>
+  async (size, scenario, argument = null, timeoutMs = 30_000) => {
+    const folder = mkdtempSync(join(tmpdir(), 'barcast-ranks-'));
+    try {
+      const args = [process.execPath, program, folder, scenario, JSON.stringify(argument), String(timeoutMs)];
+      const child = spawn(launcher, [...options, '-n', String(size), ...args], { stdio: 'ignore' });
+      await once(child, 'close');
+      return Array.from({ length: size }, (_, rank) => {
+        const file = join(folder, String(rank));
+        return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as RankAnswer) : undefined;
+      });
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  };
+
+export const runMpi = runUnder('mpirun', ...MPIRUN);
+export const runMpich = runUnder('mpiexec.mpich');

@@ -68,6 +68,20 @@ export function kernelBehaviour(name: string, offer: OfferKernel): void {
         assert.deepEqual(await network.gradient(batch), await network.gradient(batch));
       }));
 
+    test('a gradient in memory that the caller gives is the same, and asks for enough of it', (kernel) =>
+      withNetwork(kernel, smallShape, 1, async (network) => {
+        const batch = exampleBatch(smallShape, 70, 2);
+        const { sums } = await network.gradient(batch);
+        const into = new BigInt64Array(sums.length).fill(77n);
+        const first = await network.gradient(batch, into);
+        assert.deepEqual(first.sums, sums);
+        assert.deepEqual(await network.gradient(batch, into), { sums, sequences: 70 });
+        if (first.sums !== into) return;
+        const refused = { code: 'BARCAST_E_SHAPE' };
+        await assert.rejects(network.gradient(batch, new BigInt64Array(sums.length - 1)), refused);
+        await assert.rejects(network.gradient(batch, new Float64Array(sums.length) as never), refused);
+      }));
+
     test('two networks of one kernel do not disturb each other', async (kernel) => {
       const windows = exampleWindows(smallShape, 40, 3);
       await withNetwork(kernel, smallShape, 4, async (one) => {

@@ -90,6 +90,27 @@ describe('native calls', () => {
     );
   });
 
+  it('a call that may keep the thread for its time lets nothing else run, and gives the same', async (t) => {
+    await onKernel(t, 1, undefined, async (kernel) => {
+      const batch = exampleBatch(usualShape, 256, 2);
+      const weights = exampleWeights(usualShape, 1);
+      const [usual, patient] = [
+        await kernel.createNetwork(usualShape, weights),
+        await kernel.createNetwork(usualShape, weights, 10_000),
+      ];
+      let turned = false;
+      setImmediate(() => {
+        turned = true;
+      });
+      const loss = await patient.trainStep(batch, adam);
+      assert.equal(turned, false);
+      assert.equal(await usual.trainStep(batch, adam), loss);
+      assert.equal(turned, true);
+      assert.deepEqual(await stateBits(patient), await stateBits(usual));
+      for (const network of [usual, patient]) network.close();
+    });
+  });
+
   it('two networks of one kernel may compute at the same time', async (t) => {
     await onKernel(t, 2, undefined, async (kernel) => {
       const networks = [

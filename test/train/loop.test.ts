@@ -7,6 +7,7 @@ import { BarcastError, type Progress, silentProgress } from '../../src/base/inde
 import { referenceKernel } from '../../src/kernel/index.ts';
 import { weightsHash } from '../../src/model/index.ts';
 import {
+  type Checkpoint,
   CheckpointFile,
   epochBatches,
   epochOrder,
@@ -66,6 +67,49 @@ describe('the training loop', () => {
       assert.deepEqual(rest.history, whole.history);
       assert.ok(rest.sequences < whole.sequences);
     }
+  });
+
+  it('never goes further than one interval beyond the last checkpoint that is kept, however slow the disk', async () => {
+    let open = () => {};
+    const gate = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    class Slow extends CheckpointFile {
+      override async write(checkpoint: Checkpoint): Promise<void> {
+        await gate;
+        await super.write(checkpoint);
+      }
+    }
+    const small = { ...settings, epochs: 60, batch: 1 };
+    const [begun, kept]: number[][] = [[], []];
+    let stepped = 0;
+    let ended = false;
+    const run = runTraining({
+      ...baseRun(kernel),
+      settings: small,
+      checkpoint: new Slow(join(folder, 'slow.safetensors')),
+      checkpointEveryMs: 40,
+      onBegin: ({ step }) => begun.push(step),
+      onStep: () => stepped++,
+      onKept: ({ step }) => kept.push(step),
+    }).finally(() => {
+      ended = true;
+    });
+    for (let seen = -1; !ended && (seen < stepped || seen <= 0); ) {
+      seen = stepped;
+      await new Promise((resolve) => setTimeout(resolve, 300));
+    }
+    assert.equal(ended, false, 'it waits for the disk');
+    assert.ok(stepped < 12_000);
+    assert.deepEqual(begun, [0]);
+    assert.deepEqual(kept, []);
+    open();
+    const { weights, steps } = await run;
+    assert.deepEqual([steps, stepped], [12_000, 12_000]);
+    const whole = await runTraining({ ...baseRun(kernel), settings: small });
+    assert.equal(weightsHash(weights), weightsHash(whole.weights));
+    assert.ok(kept.every((step, i) => step > (kept[i - 1] ?? 0)));
+    assert.equal(kept.at(-1), 12_000);
   });
 
   it('leaves a checkpoint of another run alone until its own is due', async () => {

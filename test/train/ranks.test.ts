@@ -15,9 +15,9 @@ import { baseRun, data, settings } from './support.ts';
 const long: TrainingSettings = { ...settings, batch: 72, epochs: 67 };
 const program = fileURLToPath(new URL('rank-process.ts', import.meta.url));
 
-/** Hash and steps of each rank under mpirun. */
-async function underMpi(ranks: number): Promise<string[]> {
-  const child = spawn('mpirun', [...MPIRUN, '-n', String(ranks), process.execPath, program, JSON.stringify(long)]);
+/** Hash and steps of each rank under a launcher. */
+async function underMpi(ranks: number, launcher = 'mpirun', options = MPIRUN): Promise<string[]> {
+  const child = spawn(launcher, [...options, '-n', String(ranks), process.execPath, program, JSON.stringify(long)]);
   let text = '';
   let complaints = '';
   child.stdout.setEncoding('utf8').on('data', (part) => (text += part));
@@ -58,6 +58,10 @@ describe('a training over ranks', () => {
       );
     });
   }
+
+  it('on 2 processes under MPICH ends in the bits of one', async () => {
+    assert.deepEqual(await underMpi(2, 'mpiexec.mpich', []), [`${one} 201`, `${one} 201`]);
+  });
 
   it('does not depend on the threads of the kernel', async (t) => {
     const two = await chooseKernel({ kernel: 'auto', threads: 2, say: () => {} });
@@ -207,8 +211,24 @@ describe('the balance of tiles', () => {
   it('keeps its shares while others would save next to nothing', () => {
     const balance = new TileBalance(2);
     const before = balance.shares(20);
-    balance.observe([1000, 1010], before);
+    for (let step = 0; step < 20; step++) balance.observe([1000, 1010], before);
     assert.equal(balance.shares(20), before);
+  });
+
+  it('moves nothing for a delay now and then, and does for one that lasts', () => {
+    const balance = new TileBalance(2);
+    const times = [1000, 1000];
+    for (let step = 0; step < 40; step++) {
+      const shares = balance.shares(32);
+      assert.deepEqual(shares, [16, 16], `step ${step}`);
+      // The very first step, and every fourth.
+      balance.observe(
+        times.map((time, rank) => (rank === 0 && step % 4 === 0 ? 3 : 1) * time),
+        shares,
+      );
+    }
+    for (let step = 0; step < 6; step++) balance.observe([3000, 1000], [16, 16]);
+    assert.deepEqual(balance.shares(32), [8, 24]);
   });
 });
 
