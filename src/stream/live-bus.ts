@@ -10,7 +10,8 @@ import type { NewWindows } from './market-windows.ts';
 import type { ModelSource } from './model-source.ts';
 import type { NatsBus } from './nats-bus.ts';
 import { keepScoreboard } from './scoreboard-file.ts';
-import { presentSessionSince, startSharedForecaster } from './shared-forecaster.ts';
+import { startSharedForecaster } from './shared-forecaster.ts';
+import { presentSessionSince } from './shared-recovery.ts';
 import type { LiveState } from './state.ts';
 import { feedState } from './state-feed.ts';
 
