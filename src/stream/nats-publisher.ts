@@ -144,17 +144,17 @@ export class NatsPublisher {
     if (sending === undefined || sending.acknowledged[i] !== 0) return;
     // `{"stream":…` is stored; nothing at all (no server of the stream is there just now) is tried again.
     if (data.length === 0) return;
-    if (sending.chained) return this.#takeChain(sending, i, data);
-    if (data[2] === ERROR_INITIAL) {
+    if (sending.chained) this.#takeChain(sending, i, data);
+    else if (data[2] === ERROR_INITIAL) {
       const { error } = parseAnswer(data);
       // The late answer to a chain that was given up already says nothing about what was sent since.
       const passes = error?.code === TRY_AGAIN || error?.err_code === NOT_BEHIND;
       if (!passes) sending.settle(refused(new Error(error?.description)));
-      return;
+    } else {
+      sending.acknowledged[i] = 1;
+      sending.sentAtMs = performance.now();
+      if (--sending.left === 0) sending.settle();
     }
-    sending.acknowledged[i] = 1;
-    sending.sentAtMs = performance.now();
-    if (--sending.left === 0) sending.settle();
   }
 
   #takeChain(sending: Sending, i: number, data: Uint8Array): void {
@@ -162,7 +162,8 @@ export class NatsPublisher {
     const { error, duplicate } = parseAnswer(data);
     if (error === undefined && duplicate !== true) {
       this.#lastUnchained = 0;
-      return sending.settle();
+      sending.settle();
+      return;
     }
     sending.chained = false;
     this.#unchained = this.#lastUnchained = Math.min(MOST_UNCHAINED, 2 * this.#lastUnchained || 1);
