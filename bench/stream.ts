@@ -138,9 +138,9 @@ async function measure(chain: Chain, model: Model, { symbols, minutes, intervalM
     checkedForecasts: checked,
     /** Of the forecaster's process, at each tenth. */
     memory,
-    /** From the end of the first tenth on: until then V8 is still finding its size. */
-    resident: growthOf(memory.slice(1).map(({ rssMb }) => rssMb)),
-    held: growthOf(memory.slice(1).map(({ heldMb }) => heldMb)),
+    /** From the end of the second tenth on: until then V8 is still finding its size. */
+    resident: growthOf(memory.slice(2).map(({ rssMb }) => rssMb)),
+    held: growthOf(memory.slice(2).map(({ heldMb }) => heldMb)),
   };
 }
 

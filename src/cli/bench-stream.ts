@@ -42,7 +42,7 @@ action<StreamOptions>(streamCommand, (context, options) =>
             `p50 (p99) of the steps: ${ours.steps.map(({ step, p50Ms, p99Ms }) => `${step} ${p50Ms.toFixed(1)} (${p99Ms.toFixed(1)})`).join(', ')}`,
           ]),
       `${ours.forecastsPerSecond.toLocaleString('en-US')} forecasts/s`,
-      `memory from the first tenth to the end, after a collection: ${growth('resident', ours.resident)}; ${growth('held', ours.held)}`,
+      `memory from the second tenth to the end, after a collection: ${growth('resident', ours.resident)}; ${growth('held', ours.held)}`,
     ].join('\n');
     return { json: ours, text };
   }),

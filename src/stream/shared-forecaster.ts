@@ -9,13 +9,14 @@
  * that is forecast twice gives the same bits under the same ids, which the server leaves out. It remembers ids for two
  * minutes; a batch that was handed out before and is older is looked up in what has been published.
  *
- * Back-pressure: a forecaster reads ahead by at most {@link MOST_BUFFERED} bars, and takes at most half an hour of
- * the market before the oldest batch that nobody has forecast. What is more waits in the stream.
+ * Back-pressure: a forecaster reads ahead by at most {@link MOST_BUFFERED} bars, and takes at most ten minutes of the
+ * market before the oldest batch that nobody has forecast. What is more waits in the stream.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { JsMsg } from '@nats-io/jetstream';
 import { Bell } from './batch-queue.ts';
 import { BatchReader, type ReadBatch } from './batch-reader.ts';
+import { CLOSED_AFTER_MINUTES } from './drift.ts';
 import { Forecaster, type ForecasterCounts, type ForecasterResult } from './forecaster.ts';
 import type { NewWindows, TakenMinute } from './market-windows.ts';
 import type { ModelSource } from './model-source.ts';
@@ -68,13 +69,16 @@ export interface SharedForecaster {
 
 const ANSWER_MS = 2000;
 const LOOK_MS = 500;
-/** The same while much is held that others may have forecast meanwhile. */
+/** The same while taking waits, or some batches are held that others may have forecast meanwhile. */
 const LOOK_OFTEN_MS = 50;
-const MUCH = 10;
+const SOME = 4;
 /** A batch that was handed out too early comes again after so long. */
 const LATER_MS = 100;
-/** Nobody takes a batch so many minutes newer than one that is not forecast: scores are kept as far out of order. */
-const MOST_MINUTES_APART = SEEN_MINUTES - 1;
+/**
+ * Nobody takes a batch so many minutes newer than one that is not forecast: the scores and the drift monitors take
+ * forecasts as far out of order.
+ */
+const MOST_MINUTES_APART = Math.min(CLOSED_AFTER_MINUTES, SEEN_MINUTES);
 /** A batch that fails is tried so often by each who gets it; what of it was forecast is published then. */
 const MOST_TRIES = 3;
 
@@ -303,8 +307,11 @@ class Run {
       } catch {
         // The server is away; it is asked again.
       }
-      const pauseMs = this.#pending.size > MUCH ? LOOK_OFTEN_MS : LOOK_MS;
-      await sleep(pauseMs, undefined, { signal: this.#signal }).catch(() => {});
+      let pausedMs = 0;
+      do {
+        await sleep(LOOK_OFTEN_MS, undefined, { signal: this.#signal }).catch(() => {});
+        pausedMs += LOOK_OFTEN_MS;
+      } while (pausedMs < LOOK_MS && !this.#blocked && this.#pending.size <= SOME && !this.#stopped);
     }
   }
 
