@@ -13,7 +13,7 @@ import type { Bell } from './batch-queue.ts';
 import { IDLE_MS, LARGEST_BATCH } from './nats-bus.ts';
 import { BATCHES, BATCHES_SUBJECT, type Nats, streamOf } from './nats-connection.ts';
 import { END_OF_BATCH } from './nats-publisher.ts';
-import { readStream } from './nats-reader.ts';
+import { readStream, storedAtMs } from './nats-reader.ts';
 import { Decoder } from './nats-wire.ts';
 import type { Place } from './shared-recovery.ts';
 
@@ -35,6 +35,8 @@ interface ReadBar {
 export interface ReadBatch {
   /** Of the record, in BATCHES. */
   readonly sequence: number;
+  /** When its record was stored, milliseconds since the epoch. */
+  readonly recordedAtMs: number;
   readonly bars: readonly Bar[];
   /** `performance.now()` when the last one arrived. */
   readonly arrivedAtMs: number;
@@ -96,6 +98,7 @@ export class BatchReader {
     const read = this.#barsTo(record.to);
     return {
       sequence: record.sequence,
+      recordedAtMs: record.recordedAtMs,
       bars: read.flatMap(({ bar }) => (bar === undefined ? [] : [bar])),
       arrivedAtMs: read.at(-1)?.arrivedAtMs ?? performance.now(),
     };
@@ -156,7 +159,7 @@ export class BatchReader {
       this.#logTo = message.seq;
       if (record !== undefined) {
         this.#cutTo = record.to;
-        this.#log.push({ ...record, sequence: message.seq });
+        this.#log.push({ ...record, sequence: message.seq, recordedAtMs: storedAtMs(message) });
       }
       news.ring();
     }

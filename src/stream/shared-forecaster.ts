@@ -72,6 +72,10 @@ const LOOK_MS = 500;
 /** The same while taking waits, or some batches are held that others may have forecast meanwhile. */
 const LOOK_OFTEN_MS = 50;
 const SOME = 4;
+/** Waiting for others to forecast a batch ends after so many times as long as one has to answer. */
+const ANSWERS_WAITED = 3;
+/** Batches remembered that others have forecast and that are still to be read here. */
+const MOST_EARLY = 100_000;
 /** A batch that was handed out too early comes again after so long. */
 const LATER_MS = 100;
 /**
@@ -85,6 +89,7 @@ const MOST_TRIES = 3;
 /** A batch that was taken and that nobody is known to have forecast. */
 interface Pending {
   readonly taken: readonly TakenMinute[];
+  readonly recordedAtMs: number;
   readonly arrivedAtMs: number;
   readonly takenAtMs: number;
   readonly oldest: number;
@@ -119,6 +124,10 @@ class Run {
   /** Every record up to here has been forecast. */
   #doneTo: number;
   readonly #pending = new Map<number, Pending>();
+  /** Records that others have forecast before they were taken here. */
+  readonly #doneEarly = new Set<number>();
+  /** Forecasts a batch that the server handed it. */
+  #inHand = false;
   /** Taking waits for an older batch to be forecast. */
   #blocked = false;
   /** Tries of batches that failed here. */
@@ -154,6 +163,7 @@ class Run {
   }
 
   async go(): Promise<void> {
+    this.#work.watchDone((sequence) => this.#noteDone(sequence), this.#signal);
     try {
       await Promise.all(
         [this.#batches.run(), this.#take(), this.#answer(), this.#look()].map((part) =>
@@ -186,19 +196,25 @@ class Run {
     }
   }
 
-  async #takeBatch({ sequence, bars: read, arrivedAtMs }: ReadBatch): Promise<void> {
+  async #takeBatch({ sequence, recordedAtMs, bars: read, arrivedAtMs }: ReadBatch): Promise<void> {
     const bars = read.filter(({ minute }) => minute >= this.#oldestMinute);
     let [oldest, newest] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
     for (const { minute } of bars) {
       oldest = Math.min(oldest, minute);
       newest = Math.max(newest, minute);
     }
+    const answerMs = this.#options.answerMs ?? ANSWER_MS;
+    let until = performance.now() + ANSWERS_WAITED * answerMs;
     while (this.#isTooFarAhead(newest) && !this.#stopped) {
       if (!this.#blocked) {
         this.#blocked = true;
         this.#news.ring();
       }
       await this.#change();
+      if (this.#inHand) until = performance.now() + ANSWERS_WAITED * answerMs;
+      if (performance.now() < until) continue;
+      await this.#forecastOldest();
+      until = performance.now() + answerMs;
     }
     this.#blocked = false;
     if (this.#stopped) return;
@@ -207,8 +223,8 @@ class Run {
       const copied = newest - oldest >= this.forecaster.minutesHeld / 2;
       const held = [...this.#pending.values()].flatMap((pending) => pending.taken);
       const taken = this.forecaster.take(bars, held, copied);
-      const pending = { taken, arrivedAtMs, takenAtMs: performance.now(), oldest, copied };
-      if (sequence > this.#doneTo) this.#pending.set(sequence, pending);
+      const pending = { taken, recordedAtMs, arrivedAtMs, takenAtMs: performance.now(), oldest, copied };
+      if (!this.#doneEarly.delete(sequence) && sequence > this.#doneTo) this.#pending.set(sequence, pending);
     });
     this.#takenTo = sequence;
     if (sequence >= this.#warmAt) this.#isWarm();
@@ -224,6 +240,30 @@ class Run {
     for (const { oldest, copied } of this.#pending.values())
       if (minute - oldest >= (copied ? MOST_MINUTES_APART : held)) return true;
     return false;
+  }
+
+  #noteDone(sequence: number): void {
+    if (sequence > this.#takenTo) {
+      if (this.#doneEarly.size < MOST_EARLY) this.#doneEarly.add(sequence);
+    } else if (this.#pending.delete(sequence)) this.#news.ring();
+  }
+
+  /**
+   * Forecasts the oldest batch that is held without having been handed it: whoever forecast it may have told us while we
+   * were not connected. A second forecast has the same bits and the same ids.
+   */
+  async #forecastOldest(): Promise<void> {
+    for (const [sequence, { taken, recordedAtMs, arrivedAtMs }] of this.#pending) {
+      const result = await this.#inTurn(() => this.forecaster.forecast(taken, arrivedAtMs));
+      if (result.failure !== undefined) return;
+      try {
+        const tried = { isFirst: false, recordedAtMs };
+        if (await this.#publishing.publish(result, tried, performance.now())) this.#pending.delete(sequence);
+      } catch {
+        // The server is away; what is held stays held.
+      }
+      return;
+    }
   }
 
   /** Leaves go of what others have forecast. */
@@ -244,6 +284,7 @@ class Run {
         else if (!reached) message.nak(LATER_MS);
         else await this.#forecast(message, receivedAtMs);
       } finally {
+        this.#inHand = false;
         clearInterval(working);
       }
     }
@@ -267,11 +308,12 @@ class Run {
     const pending = this.#pending.get(message.seq);
     if (pending === undefined) {
       // A record that is none is answered so. One from before our windows begin is for another forecaster.
-      if (message.seq > this.#doneTo) message.ack();
+      if (message.seq > this.#doneTo) this.#work.done(message);
       else message.nak(LOOK_MS);
       return;
     }
     const { taken, arrivedAtMs, takenAtMs } = pending;
+    this.#inHand = true;
     const result = await this.#inTurn(() => this.forecaster.forecast(taken, arrivedAtMs));
     const forecastAtMs = performance.now();
     const told = (storedAtMs?: number) =>
@@ -284,12 +326,13 @@ class Run {
     }
     this.#failures.delete(message.seq);
     try {
-      if (!(await this.#publishing.publish(result, message, receivedAtMs))) return;
+      const tried = { isFirst: message.info.deliveryCount === 1, recordedAtMs: pending.recordedAtMs };
+      if (!(await this.#publishing.publish(result, tried, receivedAtMs))) return;
     } catch (error) {
       notice(`forecasts could not be published, the batch is tried again: ${(error as Error).message}`);
       return message.nak(LOOK_MS);
     }
-    message.ack();
+    this.#work.done(message);
     this.#pending.delete(message.seq);
     told(performance.now());
     this.#news.ring();
@@ -302,7 +345,7 @@ class Run {
         const { doneTo, waiting } = await this.#work.state();
         this.forecaster.counts.waitingBatches = waiting + this.#batches.unwritten;
         this.#doneTo = Math.max(doneTo, this.#doneTo);
-        await this.#inTurn(async () => this.#forget());
+        this.#forget();
         this.#news.ring();
       } catch {
         // The server is away; it is asked again.

@@ -4,7 +4,6 @@
  * A forecast has the id (symbol, minute, model), and the server leaves out what it has already. It remembers ids for
  * two minutes: of a batch that was handed out before and is older, what is stored is looked up.
  */
-import type { JsMsg } from '@nats-io/jetstream';
 import { epochMs } from '../base/index.ts';
 import { messageIdOf, type Topic } from './bus.ts';
 import type { Forecast } from './forecast.ts';
@@ -15,6 +14,14 @@ import { endsOf, readStream } from './nats-reader.ts';
 import { Decoder } from './nats-wire.ts';
 
 const TOPICS = ['forecasts', 'shadow'] as const satisfies Topic[];
+
+/** What is known of earlier tries to forecast a batch. */
+export interface Tried {
+  /** Nobody can have tried before. */
+  readonly isFirst: boolean;
+  /** When the batch was recorded, milliseconds since the epoch. */
+  readonly recordedAtMs: number;
+}
 
 export class SharedPublishing {
   readonly #bus: NatsBus;
@@ -29,13 +36,13 @@ export class SharedPublishing {
   }
 
   /**
-   * @param batch as the server handed it out
+   * @param tried what is known of earlier tries
    * @param receivedAtMs `performance.now()` then
    * @returns whether all are stored; false when it came to it so late (a suspended machine) that another forecaster has the batch
    * @throws BARCAST_E_BUS and what NATS throws
    */
-  async publish({ forecasts, shadow = [] }: ForecasterResult, batch: JsMsg, receivedAtMs: number): Promise<boolean> {
-    const known = await this.#publishedBefore(batch);
+  async publish({ forecasts, shadow = [] }: ForecasterResult, tried: Tried, receivedAtMs: number): Promise<boolean> {
+    const known = await this.#publishedBefore(tried);
     if (performance.now() - receivedAtMs > this.#rememberedMs) return false;
     const made = { forecasts, shadow };
     for (const topic of TOPICS) {
@@ -46,9 +53,8 @@ export class SharedPublishing {
   }
 
   /** Ids of the forecasts that an earlier try may have left, when the server may have forgotten them. */
-  async #publishedBefore({ info }: JsMsg): Promise<Set<string> | undefined> {
-    const recordedAtMs = info.timestampNanos / 1e6;
-    if (info.deliveryCount === 1 || Date.now() - recordedAtMs < this.#rememberedMs) return undefined;
+  async #publishedBefore({ isFirst, recordedAtMs }: Tried): Promise<Set<string> | undefined> {
+    if (isFirst || Date.now() - recordedAtMs < this.#rememberedMs) return undefined;
     const ids = new Set<string>();
     const { nats } = this.#bus;
     for (const topic of TOPICS) {

@@ -2,7 +2,7 @@
 import { type EpochMs, epochMs } from '../base/index.ts';
 import { decodeRecord, type LoggedBatch, restartAt } from './batch-log.ts';
 import { BATCHES, type Nats, streamOf } from './nats-connection.ts';
-import { endsOf, readStream } from './nats-reader.ts';
+import { endsOf, readStream, storedAtMs } from './nats-reader.ts';
 
 /** Records of the log that are read at the start: more than any session has. */
 const RECORDS_READ = 50_000;
@@ -49,7 +49,7 @@ async function readLogTail(nats: Nats, doneTo: number): Promise<{ records: Logge
   const reading = new AbortController();
   for await (const message of readStream(nats, BATCHES, { sequence: from }, reading.signal)) {
     const record = decodeRecord(message.data, records.at(-1)?.to ?? firstFrom(message.data) - 1);
-    if (record !== undefined) records.push({ ...record, sequence: message.seq });
+    if (record !== undefined) records.push({ ...record, sequence: message.seq, recordedAtMs: storedAtMs(message) });
     if (message.seq >= last) reading.abort();
   }
   return { records, last };
