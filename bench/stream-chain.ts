@@ -20,7 +20,7 @@ export interface Chain {
   /** Resolves when so many forecasts are with the subscriber, and stored. */
   reached(forecasts: number): Promise<void>;
   /** When the steps of the newest batch ended; {@link machineMs}. Nothing where they are not apart. */
-  steps(): { readonly [step: string]: number };
+  steps(): { readonly [step in 'arrived' | 'taken' | 'forecast' | 'stored' | 'seen']?: number };
   waiting(): number;
   /** Of the forecaster's process. */
   memory(): Promise<Memory>;

@@ -1,7 +1,7 @@
 /**
  * Bars in, forecasts out: milliseconds from the moment the bars of a minute are handed to the bus, all symbols at once,
- * until their last forecast is there. In memory: with the subscriber. On NATS: stored by the server, acknowledged, and
- * with the subscriber too. Every minute counts once.
+ * until their last forecast is there. In memory: with the subscriber. On NATS: stored by the server and acknowledged;
+ * a subscriber takes them meanwhile, and the next minute waits for it. Every minute counts once.
  *
  * The network is the recipe's with an LSTM as wide as asked and weights that are not trained: the arithmetic is the same.
  */
@@ -105,15 +105,15 @@ async function measure(chain: Chain, model: Model, { symbols, minutes, intervalM
       const isDue = wait < 0 && intervalMs > 0 && untimed === 0;
       startedAtMs = isDue ? startedAtMs + intervalMs : performance.now();
       const zero = machineMs() - (performance.now() - startedAtMs);
-      const fed = await pass(bars);
-      const took = performance.now() - startedAtMs;
+      const ends = { ...(await pass(bars)), ...chain.steps() };
+      const took = (ends.stored ?? machineMs()) - zero;
       chain.take();
       if (untimed > 0) {
         untimed--;
         continue;
       }
       latencies.push(took);
-      steps.add(zero, { ...fed, ...chain.steps() });
+      steps.add(zero, ends);
       busyMs += took;
       mostWaiting = Math.max(mostWaiting, chain.waiting());
     }
