@@ -46,7 +46,7 @@ export function growthOf(samples: readonly number[]): Growth {
   return {
     begin,
     end,
-    percent: 100 * (end / begin - 1),
+    percent: (100 * (end - begin)) / begin,
     linePercent: (100 * slope * (n - 1)) / (mean - slope * middle),
   };
 }
