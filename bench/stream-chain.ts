@@ -86,7 +86,7 @@ export async function openMemoryChain(model: Model): Promise<Chain> {
     reached: (forecasts) => arrivals.reached(forecasts),
     steps: () => ({}),
     waiting: () => 0,
-    memory: async () => memoryNow(),
+    memory: memoryNow,
     async close() {
       await bus.close();
       await Promise.all([running, done]);

@@ -33,7 +33,7 @@ async function run({ url, group, units, kernel: name, threads }: ForecasterOrder
   const bus = await natsBus({ url });
   const stop = new AbortController();
   process.on('message', (message) => {
-    if (message === 'memory') tell({ type: 'memory', ...memoryNow() });
+    if (message === 'memory') void memoryNow().then((memory) => tell({ type: 'memory', ...memory }));
     else stop.abort();
   });
   process.on('disconnect', () => stop.abort());
