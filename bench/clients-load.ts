@@ -11,15 +11,15 @@ interface Order {
 }
 
 export interface LoadAnswer {
-  /** Milliseconds of every message at every client. */
-  readonly latencies: readonly number[];
+  /** Milliseconds of every message at every client: by message, in order. */
+  readonly latencies: readonly (readonly number[])[];
   /** Messages that came twice, out of order or not whole. */
   readonly wrong: number;
 }
 
 const HEAD = /^\{"marketTime":"([^"]+)","type":"forecasts".*?"asOf":"([^"]+)"/;
 
-function connect({ url, warmUp, messages }: Order, latencies: number[]) {
+function connect({ url, warmUp, messages }: Order, latencies: readonly number[][]) {
   const { promise: opened, resolve: open, reject } = Promise.withResolvers<void>();
   const { promise: done, resolve: finish } = Promise.withResolvers<number>();
   const socket = new WebSocket(url);
@@ -35,7 +35,7 @@ function connect({ url, warmUp, messages }: Order, latencies: number[]) {
     if (asOf <= newest || !data.endsWith('}')) wrong++;
     newest = asOf;
     const sentAt = Date.parse(sent);
-    if (++had > warmUp) latencies.push(Date.now() - sentAt);
+    if (++had > warmUp) latencies[had - warmUp - 1].push(Date.now() - sentAt);
     if (had === warmUp + messages) finish(wrong);
   });
   return { opened, done, close: () => socket.close() };
@@ -43,7 +43,7 @@ function connect({ url, warmUp, messages }: Order, latencies: number[]) {
 
 process.once('message', async (order: Order) => {
   const { clients } = order;
-  const latencies: number[] = [];
+  const latencies = Array.from({ length: order.messages }, (): number[] => []);
   const all = [];
   // In groups: a thousand handshakes at once overflow the queue of connections to accept.
   for (let from = 0; from < clients; from += 50) {

@@ -1,6 +1,7 @@
 /** `barcast bench stream` and `bench clients`: from a bar to its forecast, and from a forecast to whoever watches. */
 import { Option } from 'commander';
 import { benchClients } from '../../bench/clients.ts';
+import type { Growth } from '../../bench/memory.ts';
 import { benchStream } from '../../bench/stream.ts';
 import { type ComputeOptions, withCompute, withKernel } from './compute.ts';
 import { action, command, wholeNumber } from './context.ts';
@@ -24,15 +25,24 @@ interface StreamOptions extends ComputeOptions {
   readonly interval: number;
 }
 
+const signed = (percent: number) => `${percent < 0 ? '' : '+'}${percent.toFixed(1)}%`;
+
 action<StreamOptions>(streamCommand, (context, options) =>
   withKernel(options, context, async (kernel) => {
     const ours = await benchStream(kernel, { ...options, intervalMs: options.interval });
     const milliseconds = (value: number) => `${value.toFixed(2)} ms`;
-    const { memory } = ours;
+    const growth = (name: string, { begin, end, percent, linePercent }: Growth) =>
+      `${name} ${begin.toFixed(0)} MB to ${end.toFixed(0)} MB: ${signed(percent)}, by the line through all samples ${signed(linePercent)}`;
     const text = [
-      `bar to forecast, ${ours.symbols.toLocaleString('en-US')} symbols at once through ${ours.bus}, LSTM ${ours.units} on 60 x 6, ${ours.description}; ${ours.machine}, Node ${ours.node}, ${ours.date}`,
+      `bar to forecast, ${ours.symbols.toLocaleString('en-US')} symbols at once through ${ours.bus}, LSTM ${ours.units} on 60 x 19, ${ours.description}; ${ours.machine}, Node ${ours.node}, ${ours.date}`,
       `p50 ${milliseconds(ours.barToForecastP50Ms)}, p99 ${milliseconds(ours.barToForecastP99Ms)} (${ours.minutes} market minutes, one every ${ours.intervalMs} ms); p50 of the first third ${milliseconds(ours.firstThirdP50Ms)}, of the last ${milliseconds(ours.lastThirdP50Ms)}`,
-      `${ours.forecastsPerSecond.toLocaleString('en-US')} forecasts/s; memory ${memory[0].rssMb} MB at the start, ${memory.at(-1)!.rssMb} MB at the end (held: ${memory[0].heldMb} and ${memory.at(-1)!.heldMb} MB)`,
+      ...(ours.steps.length === 0
+        ? []
+        : [
+            `p50 (p99) of the steps: ${ours.steps.map(({ step, p50Ms, p99Ms }) => `${step} ${p50Ms.toFixed(1)} (${p99Ms.toFixed(1)})`).join(', ')}`,
+          ]),
+      `${ours.forecastsPerSecond.toLocaleString('en-US')} forecasts/s`,
+      `memory from the second tenth to the end, after a collection: ${growth('resident', ours.resident)}; ${growth('held', ours.held)}`,
     ].join('\n');
     return { json: ours, text };
   }),
@@ -63,8 +73,8 @@ action<ClientsOptions>(clientsCommand, async (_context, options) => {
   const list = (values: readonly number[]) => values.join(', ');
   const text = [
     `${ours.clients.toLocaleString('en-US')} WebSocket clients, ${ours.messages} messages of ${ours.bytesPerMessage.toLocaleString('en-US')} bytes, one every ${ours.intervalMs} ms; ${ours.machine}, Node ${ours.node}, ${ours.date}`,
-    `all read: p50 ${ours.p50Ms} ms, p99 ${ours.p99Ms} ms (rounds: ${list(ours.p99MsOfRounds)})`,
-    `${ours.stalled} do not: p50 ${ours.withStalledP50Ms} ms, p99 ${ours.withStalledP99Ms} ms of the others (rounds: ${list(ours.withStalledP99MsOfRounds)}); ratio ${ours.ratio.toFixed(2)}`,
+    `all read: p50 ${ours.p50Ms} ms, p99 ${ours.p99Ms} ms (rounds: ${list(ours.p99MsOfRounds)}; of all together: ${ours.p99MsOfAll})`,
+    `${ours.stalled} do not: p50 ${ours.withStalledP50Ms} ms, p99 ${ours.withStalledP99Ms} ms of the others (rounds: ${list(ours.withStalledP99MsOfRounds)}; of all together: ${ours.withStalledP99MsOfAll}); ratio ${ours.ratio.toFixed(2)}`,
   ].join('\n');
   return { json: ours, text };
 });

@@ -20,6 +20,8 @@ export interface BatchRecord {
 export interface LoggedBatch extends BatchRecord {
   /** Its own sequence, in BATCHES. */
   readonly sequence: number;
+  /** When the server stored it, milliseconds since the epoch. */
+  readonly recordedAtMs: number;
 }
 
 export const encodeRecord = ({ from, to, minute }: BatchRecord): string => JSON.stringify({ from, to, minute });

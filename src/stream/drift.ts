@@ -43,7 +43,8 @@ export interface DriftReport {
 
 export const BLOCK_MINUTES = 15;
 export const LEAST_SAMPLE = 300;
-const CLOSED_AFTER_MINUTES = 10;
+/** Minutes that a quarter waits for its forecasts, after its last horizon. */
+export const CLOSED_AFTER_MINUTES = 10;
 const STABILITY_BOUND = 0.25;
 /** Values that the reference of the index holds before it judges. */
 const STABILITY_LEARNS = 2000;

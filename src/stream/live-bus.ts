@@ -9,8 +9,10 @@ import { feedBars } from './feed.ts';
 import type { NewWindows } from './market-windows.ts';
 import type { ModelSource } from './model-source.ts';
 import type { NatsBus } from './nats-bus.ts';
+import { streamOf } from './nats-connection.ts';
 import { keepScoreboard } from './scoreboard-file.ts';
-import { presentSessionSince, startSharedForecaster } from './shared-forecaster.ts';
+import { startSharedForecaster } from './shared-forecaster.ts';
+import { presentSessionSince } from './shared-recovery.ts';
 import type { LiveState } from './state.ts';
 import { feedState } from './state-feed.ts';
 
@@ -25,6 +27,7 @@ export interface LiveOnBusOptions {
   readonly symbols: readonly string[];
   readonly signal: AbortSignal;
   readonly notice?: (line: string) => void;
+  /** Keeps the scores over restarts. Where it is not there yet, they are made from what the streams hold. */
   readonly scoreboardFile?: string;
 }
 
@@ -36,7 +39,8 @@ export async function startLiveOnBus(options: LiveOnBusOptions): Promise<{ reado
   state.follow(symbols);
   const watching = watchConnection(bus, state, source === undefined);
   const session = await presentSessionSince(bus.nats);
-  const stopped = scoreboardFile === undefined ? undefined : lastWritten(scoreboardFile);
+  const stopped =
+    scoreboardFile === undefined ? undefined : (lastWritten(scoreboardFile) ?? (await wholePast(bus, notice)));
   const since = epochMs(Math.min(session ?? Date.now(), stopped ?? Number.POSITIVE_INFINITY));
   const kept =
     scoreboardFile === undefined
@@ -122,3 +126,20 @@ function lastWritten(path: string): number | undefined {
 }
 
 const MARGIN_MS = 60_000;
+
+/**
+ * A node that has no scores of its own makes them from all that the streams hold, so that it shows what the others do;
+ * undefined when that would take it minutes.
+ */
+async function wholePast({ nats }: NatsBus, notice: (line: string) => void = () => {}): Promise<number | undefined> {
+  const { state } = await nats.manager.streams.info(streamOf('bars'));
+  if (state.messages <= MOST_BARS_READ) return 0;
+  const bars = state.messages.toLocaleString('en-US');
+  notice(
+    `scores begin with this session: the bus holds ${bars} bars; take over another node's file to have its totals`,
+  );
+  return undefined;
+}
+
+/** About a week of 500 symbols: half a minute. */
+const MOST_BARS_READ = 1_500_000;

@@ -1,11 +1,17 @@
 /**
  * Messages into JetStream, each stored and acknowledged by the server, hundreds in flight.
  *
+ * One acknowledgement answers for a whole chain: each message but the first asks to be stored only behind the one
+ * before it (`Nats-Expected-Last-Msg-Id`), so that the last one's says that all of them are there. Where that is not
+ * what comes back (somebody else's messages came between, one was there before, the server went away), all are sent
+ * again and each is acknowledged by itself; the server leaves out what it has already by its message id. After that,
+ * chains are left alone for a while: where several publish at once they seldom hold.
+ *
  * One inbox takes all acknowledgements: `js.publish` of the client, which waits for each by itself, costs four times
  * as much. What is not acknowledged in time, because the server was away, is sent again under its message id, for as
- * long as it takes; the server leaves out what it has already.
+ * long as it takes.
  */
-import { createInbox, headers, type NatsConnection, type Subscription } from '@nats-io/transport-node';
+import { createInbox, type MsgHdrs, type NatsConnection, type Subscription } from '@nats-io/transport-node';
 import { BarcastError } from '../base/index.ts';
 
 export interface OutgoingMessage {
@@ -22,9 +28,15 @@ const IN_FLIGHT = 4096;
 /** Without an acknowledgement for so long, what is missing is sent again. */
 const PATIENCE_MS = 1500;
 
+/** Batches that are acknowledged message by message after a chain that broke: twice as many after each in a row. */
+const MOST_UNCHAINED = 256;
+
 interface Sending {
   readonly acknowledged: Uint8Array;
   left: number;
+  /** Only the last message is acknowledged, for all. */
+  chained: boolean;
+  send: () => void;
   /** When it was sent last, or acknowledged last. */
   sentAtMs: number;
   settle: (error?: Error) => void;
@@ -38,6 +50,9 @@ export class NatsPublisher {
   readonly #notice: (line: string) => void;
   #count = 0;
   #closed = false;
+  /** Batches still to be sent without a chain, and how many it were the last time. */
+  #unchained = 0;
+  #lastUnchained = 0;
 
   constructor(connection: NatsConnection, notice: (line: string) => void = () => {}) {
     this.#connection = connection;
@@ -72,22 +87,28 @@ export class NatsPublisher {
     const sending: Sending = {
       acknowledged: new Uint8Array(messages.length),
       left: messages.length,
+      chained: messages.length > 1 && this.#unchained === 0,
       sentAtMs: 0,
+      send: () => {},
       settle: () => {},
     };
+    if (this.#unchained > 0) this.#unchained--;
     const done = new Promise<void>((resolve, reject) => {
       sending.settle = (error) => (error === undefined ? resolve() : reject(error));
     });
     this.#sendings.set(key, sending);
-    const send = () => {
+    sending.send = () => {
       sending.sentAtMs = performance.now();
+      const { chained } = sending;
       for (let i = 0; i < messages.length; i++) {
         if (sending.acknowledged[i] === 1) continue;
         const { subject, id, data } = messages[i];
-        const header = headers();
-        header.set('Nats-Msg-Id', id);
-        if (last && i === messages.length - 1) header.set(END_OF_BATCH, '1');
-        this.#connection.publish(subject, data, { headers: header, reply: `${this.#inbox}.${key}.${i}` });
+        const isLast = i === messages.length - 1;
+        const options = {
+          headers: headersOf(id, chained && i > 0 ? messages[i - 1].id : undefined, last && isLast),
+          reply: chained && !isLast ? undefined : `${this.#inbox}.${key}.${i}`,
+        };
+        this.#connection.publish(subject, data, options);
       }
     };
     let told = false;
@@ -98,14 +119,15 @@ export class NatsPublisher {
       if (now - startedAtMs > giveUpMs) return sending.settle(new Error('it did not answer in time'));
       if (!told) this.#notice(`${sending.left} messages wait for the NATS server and are sent again`);
       told = true;
+      sending.chained = false;
       try {
-        send();
+        sending.send();
       } catch (error) {
         sending.settle(refused(error));
       }
     }, PATIENCE_MS / 3);
     try {
-      send();
+      sending.send();
       await done;
     } catch (error) {
       throw refused(error);
@@ -122,18 +144,60 @@ export class NatsPublisher {
     if (sending === undefined || sending.acknowledged[i] !== 0) return;
     // `{"stream":…` is stored; nothing at all (no server of the stream is there just now) is tried again.
     if (data.length === 0) return;
-    if (data[2] === ERROR_INITIAL) {
-      const { error } = JSON.parse(new TextDecoder().decode(data)) as { error: { code: number; description: string } };
-      // 503: the server lacks a leader or room just now.
-      if (error.code !== 503) sending.settle(refused(new Error(error.description)));
+    if (sending.chained) this.#takeChain(sending, i, data);
+    else if (data[2] === ERROR_INITIAL) {
+      const { error } = parseAnswer(data);
+      // The late answer to a chain that was given up already says nothing about what was sent since.
+      const passes = error?.code === TRY_AGAIN || error?.err_code === NOT_BEHIND;
+      if (!passes) sending.settle(refused(new Error(error?.description)));
+    } else {
+      sending.acknowledged[i] = 1;
+      sending.sentAtMs = performance.now();
+      if (--sending.left === 0) sending.settle();
+    }
+  }
+
+  #takeChain(sending: Sending, i: number, data: Uint8Array): void {
+    if (i !== sending.acknowledged.length - 1) return;
+    const { error, duplicate } = parseAnswer(data);
+    if (error === undefined && duplicate !== true) {
+      this.#lastUnchained = 0;
+      sending.settle();
       return;
     }
-    sending.acknowledged[i] = 1;
-    sending.sentAtMs = performance.now();
-    if (--sending.left === 0) sending.settle();
+    sending.chained = false;
+    this.#unchained = this.#lastUnchained = Math.min(MOST_UNCHAINED, 2 * this.#lastUnchained || 1);
+    if (error?.code === TRY_AGAIN) return;
+    try {
+      sending.send();
+    } catch (failure) {
+      sending.settle(refused(failure));
+    }
   }
 }
 
+interface Answer {
+  readonly error?: { readonly code: number; readonly err_code: number; readonly description: string };
+  readonly duplicate?: boolean;
+}
+const parseAnswer = (data: Uint8Array) => JSON.parse(Buffer.from(data).toString()) as Answer;
+
+/**
+ * The headers of a message in the bytes that the client would make of its own `headers()`, at a tenth of the cost: it
+ * asks them for nothing else.
+ */
+function headersOf(id: string, before: string | undefined, isEnd: boolean): MsgHdrs {
+  if (/[\r\n]/.test(id)) throw new Error('a message id is one line');
+  const chain = before === undefined ? '' : `Nats-Expected-Last-Msg-Id: ${before}\r\n`;
+  const end = isEnd ? `${END_OF_BATCH}: 1\r\n` : '';
+  const bytes = Buffer.from(`NATS/1.0\r\nNats-Msg-Id: ${id}\r\n${chain}${end}\r\n`);
+  return { encode: () => bytes } as unknown as MsgHdrs;
+}
+
+/** The server lacks a leader or room just now. */
+const TRY_AGAIN = 503;
+/** JSStreamWrongLastMsgIDErrF of the server: the message before is not the one that was expected. */
+const NOT_BEHIND = 10070;
 const ERROR_INITIAL = 'e'.charCodeAt(0);
 
 const closedError = () => new BarcastError('BARCAST_E_BUS', 'published to a bus that is closed', 'open a new bus');

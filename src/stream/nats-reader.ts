@@ -61,6 +61,9 @@ function optionsOf(place: StreamPlace): Partial<OrderedConsumerOptions> {
     : { deliver_policy: DeliverPolicy.StartTime, opt_start_time: isoOf(place.since) };
 }
 
+/** When the server stored a message, milliseconds since the epoch. */
+export const storedAtMs = ({ info }: JsMsg): number => info.timestampNanos / 1e6;
+
 /** First and last sequence that the stream holds; `last + 1` comes next. */
 export async function endsOf({ manager }: Nats, stream: string): Promise<{ first: number; last: number }> {
   const { state } = await manager.streams.info(stream);

@@ -1,6 +1,6 @@
 /**
- * The last closes of every symbol, for settling forecasts: 128 minutes that traded, 12 bytes each. It tells the price
- * at the end of a horizon, or that the bars do not say.
+ * The last closes of every symbol, for settling forecasts: those of a whole session, 12 bytes each, so that forecasts
+ * may be that far behind the bars. It tells the price at the end of a horizon, or that the bars do not say.
  */
 
 interface Trail {
@@ -18,7 +18,7 @@ export type Price = number | 'waiting' | 'unknown';
 /** Minutes and closes by turns, oldest first. */
 export type TrailSnapshot = Record<string, number[]>;
 
-const CAPACITY = 128;
+const CAPACITY = 400;
 
 export class PriceTrail {
   readonly capacity: number;

@@ -108,7 +108,7 @@ export interface ScoreboardSnapshot {
 const NOTHING: readonly ScoredForecast[] = [];
 
 /** Minutes that a forecast may come after a newer one of its symbol. */
-const SEEN_MINUTES = 32;
+export const SEEN_MINUTES = 32;
 /** Forecasts of a symbol that may wait; more of them means that its bars are no longer there, as in a stream that is read late. */
 const MOST_WAITING = 64;
 

@@ -9,26 +9,36 @@
  * that is forecast twice gives the same bits under the same ids, which the server leaves out. It remembers ids for two
  * minutes; a batch that was handed out before and is older is looked up in what has been published.
  *
- * Back-pressure: a forecaster reads ahead by at most {@link MOST_BUFFERED} bars, and takes at most a window of minutes
- * before the oldest batch that nobody has forecast. What is more waits in the stream.
+ * Back-pressure: a forecaster reads ahead by at most {@link MOST_BUFFERED} bars, and takes at most ten minutes of the
+ * market before the oldest batch that nobody has forecast. What is more waits in the stream.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type JsMsg, jetstream } from '@nats-io/jetstream';
-import type { Bar } from '../bars/index.ts';
-import { type EpochMs, epochMinute, epochMs } from '../base/index.ts';
-import { decodeRecord, encodeRecord, type LoggedBatch, medianOf, restartAt } from './batch-log.ts';
+import type { JsMsg } from '@nats-io/jetstream';
 import { Bell } from './batch-queue.ts';
-import { messageIdOf, type Topic } from './bus.ts';
-import type { Forecast } from './forecast.ts';
+import { BatchReader, type ReadBatch } from './batch-reader.ts';
+import { CLOSED_AFTER_MINUTES } from './drift.ts';
 import { Forecaster, type ForecasterCounts, type ForecasterResult } from './forecaster.ts';
 import type { NewWindows, TakenMinute } from './market-windows.ts';
 import type { ModelSource } from './model-source.ts';
-import { IDLE_MS, LARGEST_BATCH, messagesOf, type NatsBus } from './nats-bus.ts';
-import { BATCHES, BATCHES_SUBJECT, DUPLICATE_WINDOW_MS, type Nats, streamOf } from './nats-connection.ts';
-import { END_OF_BATCH } from './nats-publisher.ts';
-import { endsOf, readStream } from './nats-reader.ts';
-import { Decoder } from './nats-wire.ts';
+import type { NatsBus } from './nats-bus.ts';
+import { DUPLICATE_WINDOW_MS } from './nats-connection.ts';
+import { SEEN_MINUTES } from './scoreboard.ts';
+import { SharedPublishing } from './shared-publishing.ts';
+import { findPlace, type Place } from './shared-recovery.ts';
 import { SharedWork } from './shared-work.ts';
+
+/** A batch that was forecast, and when: `performance.now()` of each step. */
+export interface SharedResult extends ForecasterResult {
+  readonly times: {
+    /** Its last bar was here. */
+    readonly arrivedAtMs: number;
+    /** The log had its record, and its bars were in the windows. */
+    readonly takenAtMs: number;
+    readonly forecastAtMs: number;
+    /** Every forecast was acknowledged; undefined when they were not published. */
+    readonly storedAtMs: number | undefined;
+  };
+}
 
 export interface SharedForecasterOptions {
   readonly bus: NatsBus;
@@ -42,7 +52,7 @@ export interface SharedForecasterOptions {
   /** Told of what a person should know, one line each. */
   readonly notice?: (line: string) => void;
   /** Told of each batch that this forecaster forecast, after its forecasts are stored. */
-  readonly tell?: (result: ForecasterResult) => void;
+  readonly tell?: (result: SharedResult) => void;
   /** A batch without an answer in that time goes to another forecaster. */
   readonly answerMs?: number;
   /** For so long the server is sure to know the ids of an earlier try; half of the streams' duplicate window. */
@@ -59,35 +69,39 @@ export interface SharedForecaster {
 
 const ANSWER_MS = 2000;
 const LOOK_MS = 500;
-/** Bars read ahead of what has been taken. */
-export const MOST_BUFFERED = 2 * LARGEST_BATCH;
-/** Records of the log that are read at the start: more than any session has. */
-const RECORDS_READ = 50_000;
+/** The same while taking waits, or some batches are held that others may have forecast meanwhile. */
+const LOOK_OFTEN_MS = 50;
+const SOME = 4;
+/** Waiting for others to forecast a batch ends after so many times as long as one has to answer. */
+const ANSWERS_WAITED = 3;
+/** Batches remembered that others have forecast and that are still to be read here. */
+const MOST_EARLY = 100_000;
 /** A batch that was handed out too early comes again after so long. */
 const LATER_MS = 100;
+/**
+ * Nobody takes a batch so many minutes newer than one that is not forecast: the scores and the drift monitors take
+ * forecasts as far out of order.
+ */
+const MOST_MINUTES_APART = Math.min(CLOSED_AFTER_MINUTES, SEEN_MINUTES);
 /** A batch that fails is tried so often by each who gets it; what of it was forecast is published then. */
 const MOST_TRIES = 3;
-
-interface ReadBar {
-  readonly sequence: number;
-  /** undefined: the message held no bar, or none that is wanted. */
-  readonly bar: Bar | undefined;
-  readonly arrivedAtMs: number;
-}
 
 /** A batch that was taken and that nobody is known to have forecast. */
 interface Pending {
   readonly taken: readonly TakenMinute[];
+  readonly recordedAtMs: number;
   readonly arrivedAtMs: number;
-  /** Its oldest minute; Infinity when its windows have rows of their own. */
-  readonly minute: number;
+  readonly takenAtMs: number;
+  readonly oldest: number;
+  /** Its windows have rows of their own. */
+  readonly copied: boolean;
 }
 
 /** @throws BARCAST_E_BUS and what NATS throws when the streams cannot be read */
 export async function startSharedForecaster(options: SharedForecasterOptions): Promise<SharedForecaster> {
   const work = await SharedWork.join(options.bus.nats, options.group, options.answerMs ?? ANSWER_MS);
-  const run = new Run(options, work);
-  await run.findPlace();
+  const { doneTo } = await work.state();
+  const run = new Run(options, work, doneTo, await findPlace(options.bus.nats, doneTo));
   return { counts: run.forecaster.counts, warm: run.warm, done: run.go() };
 }
 
@@ -99,67 +113,62 @@ class Run {
   readonly #stop = new AbortController();
   readonly #signal: AbortSignal;
   readonly #news = new Bell();
+  readonly #batches: BatchReader;
+  readonly #publishing: SharedPublishing;
+  /** Bars before this minute are of sessions that are over. */
+  readonly #oldestMinute: number;
+  readonly #warmAt: number;
   #isWarm: () => void = () => {};
-
-  /** Bars read and not yet taken, oldest first. */
-  #bars: ReadBar[] = [];
-  #readTo = 0;
-  /** Ends of batches among them that are not in the log. */
-  #ends: number[] = [];
-  /** Records of the log that are not taken yet. */
-  #log: LoggedBatch[] = [];
-  /** Where the log has come to: a sequence of BATCHES, and the last bar it covers. */
-  #logTo = 0;
-  #cutTo = 0;
   /** The newest record whose bars were taken. */
   #takenTo = 0;
-  #warmAt = 0;
   /** Every record up to here has been forecast. */
-  #doneTo = 0;
-  #oldestMinute = Number.NEGATIVE_INFINITY;
+  #doneTo: number;
   readonly #pending = new Map<number, Pending>();
+  /** Records that others have forecast before they were taken here. */
+  readonly #doneEarly = new Set<number>();
+  /** Forecasts a batch that the server handed it. */
+  #inHand = false;
   /** Taking waits for an older batch to be forecast. */
   #blocked = false;
   /** Tries of batches that failed here. */
   readonly #failures = new Map<number, number>();
-  readonly #rememberedMs: number;
   /** Taking and forecasting do not overlap. */
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(options: SharedForecasterOptions, work: SharedWork) {
+  constructor(options: SharedForecasterOptions, work: SharedWork, doneTo: number, place: Place) {
+    const { bus, symbols, models, newWindows } = options;
     this.#options = options;
     this.#work = work;
-    this.#rememberedMs = options.rememberedMs ?? DUPLICATE_WINDOW_MS / 2;
+    this.#doneTo = doneTo;
+    this.#oldestMinute = place.open;
+    this.#warmAt = place.logTo;
     this.#signal = AbortSignal.any([options.signal, this.#stop.signal]);
     this.#signal.addEventListener('abort', () => this.#news.ring(), { once: true });
-    this.forecaster = new Forecaster(options.models, options.newWindows);
+    this.forecaster = new Forecaster(models, newWindows);
+    this.#publishing = new SharedPublishing(bus, options.rememberedMs ?? DUPLICATE_WINDOW_MS / 2, this.#signal);
+    this.#batches = new BatchReader({
+      nats: bus.nats,
+      place,
+      symbols,
+      news: this.#news,
+      signal: this.#signal,
+      onRefused: () => {
+        this.forecaster.counts.refusedMessages++;
+      },
+    });
     this.warm = new Promise((resolve) => {
       this.#isWarm = resolve;
     });
-  }
-
-  /** Reads the log and decides where to begin. */
-  async findPlace(): Promise<void> {
-    const { nats } = this.#options.bus;
-    this.#doneTo = (await this.#work.state()).doneTo;
-    const { records, last } = await readLogTail(nats, this.#doneTo);
-    const { index, open } = restartAt(records.filter(({ sequence }) => sequence <= this.#doneTo));
-    this.#oldestMinute = open;
-    this.#log = records.slice(index);
-    this.#logTo = last;
-    this.#cutTo = records.at(-1)?.to ?? 0;
-    this.#readTo = (this.#log[0]?.from ?? 1) - 1;
-    this.#warmAt = last;
-    if (this.#log.length === 0) this.#isWarm();
+    if (place.log.length === 0) this.#isWarm();
   }
 
   async go(): Promise<void> {
+    this.#work.watchDone((sequence) => this.#noteDone(sequence), this.#signal);
     try {
       await Promise.all(
-        [this.#readBars(), this.#readLog(), this.#writeLog(), this.#take(), this.#answer(), this.#look()].map((part) =>
+        [this.#batches.run(), this.#take(), this.#answer(), this.#look()].map((part) =>
           part.catch((error) => {
             this.#stop.abort();
-            this.#news.ring();
             throw error;
           }),
         ),
@@ -178,127 +187,83 @@ class Run {
     if (!this.#stopped) await this.#news.wait();
   }
 
-  #pause(ms: number): Promise<unknown> {
-    return sleep(ms, undefined, { signal: this.#signal }).catch(() => {});
-  }
-
-  async #readBars(): Promise<void> {
-    const decoder = new Decoder('bars');
-    const { bus, symbols } = this.#options;
-    const wanted = symbols === undefined ? undefined : new Set(symbols);
-    const { counts } = this.forecaster;
-    let idle: NodeJS.Timeout | undefined;
-    let sinceEnd = 0;
-    const end = () => {
-      clearTimeout(idle);
-      idle = undefined;
-      sinceEnd = 0;
-      if (this.#readTo > this.#cutTo) this.#ends.push(this.#readTo);
-      this.#news.ring();
-    };
-    for await (const message of readStream(bus.nats, streamOf('bars'), { sequence: this.#readTo + 1 }, this.#signal)) {
-      const item = decoder.decode(message.subject, message.data);
-      if (typeof item === 'string') counts.refusedMessages++;
-      const bar = typeof item === 'string' || wanted?.has(item.symbol) === false ? undefined : item;
-      this.#bars.push({ sequence: message.seq, bar, arrivedAtMs: performance.now() });
-      this.#readTo = message.seq;
-      sinceEnd++;
-      if (message.headers?.has(END_OF_BATCH) || sinceEnd >= LARGEST_BATCH) end();
-      else if (idle === undefined) idle = setTimeout(end, IDLE_MS);
-      else idle.refresh();
-      while (this.#bars.length >= MOST_BUFFERED && !this.#stopped) await this.#change();
-    }
-    clearTimeout(idle);
-  }
-
-  async #readLog(): Promise<void> {
-    const { bus } = this.#options;
-    for await (const message of readStream(bus.nats, BATCHES, { sequence: this.#logTo + 1 }, this.#signal)) {
-      const record = decodeRecord(message.data, this.#cutTo);
-      this.#logTo = message.seq;
-      if (record !== undefined) {
-        this.#cutTo = record.to;
-        this.#log.push({ ...record, sequence: message.seq });
-      }
-      this.#news.ring();
-    }
-  }
-
-  /** Writes the next record, as often as an end of a batch is there that nobody else has written. */
-  async #writeLog(): Promise<void> {
-    const js = jetstream(this.#options.bus.nats.connection);
-    while (!this.#stopped) {
-      while (this.#ends.length > 0 && this.#ends[0] <= this.#cutTo) this.#ends.shift();
-      if (this.#ends.length === 0) {
-        await this.#change();
-        continue;
-      }
-      const before = this.#logTo;
-      const [from, to] = [this.#cutTo + 1, this.#ends[0]];
-      const minutes: number[] = [];
-      for (const { sequence, bar } of this.#bars) {
-        if (sequence > to) break;
-        if (sequence >= from && bar !== undefined) minutes.push(bar.minute);
-      }
-      const data = encodeRecord({ from, to, minute: epochMinute(medianOf(minutes)) });
-      try {
-        await js.publish(BATCHES_SUBJECT, data, { expect: { lastSequence: before }, timeout: LOOK_MS });
-      } catch {
-        // Somebody was faster, or the server is away: what the log holds decides.
-        if (this.#logTo === before) await Promise.race([this.#change(), this.#pause(LOOK_MS / 10)]);
-        continue;
-      }
-      while (this.#logTo === before && !this.#stopped) await this.#change();
-    }
-  }
-
   /** Takes the bars of one record after another. */
   async #take(): Promise<void> {
     while (!this.#stopped) {
-      const record = this.#log[0];
-      if (record === undefined || this.#readTo < record.to) {
-        await this.#change();
-        continue;
-      }
-      const end = this.#bars.findIndex(({ sequence }) => sequence > record.to);
-      const read = this.#bars.slice(0, end === -1 ? this.#bars.length : end);
-      const bars = read.flatMap(({ bar }) => (bar === undefined || bar.minute < this.#oldestMinute ? [] : [bar]));
-      let [oldest, newest] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
-      for (const { minute } of bars) {
-        oldest = Math.min(oldest, minute);
-        newest = Math.max(newest, minute);
-      }
-      while (this.#isTooFarAhead(newest) && !this.#stopped) {
-        if (!this.#blocked) {
-          this.#blocked = true;
-          this.#news.ring();
-        }
-        await this.#change();
-      }
-      this.#blocked = false;
-      if (this.#stopped) return;
-      const arrivedAtMs = read.at(-1)?.arrivedAtMs ?? performance.now();
-      await this.#inTurn(async () => {
-        // A batch of many minutes would write over its own rows.
-        const copy = newest - oldest >= this.forecaster.minutesHeld / 2;
-        const held = [...this.#pending.values()].flatMap((pending) => pending.taken);
-        const taken = this.forecaster.take(bars, held, copy);
-        const pending = { taken, arrivedAtMs, minute: copy ? Number.POSITIVE_INFINITY : oldest };
-        if (record.sequence > this.#doneTo) this.#pending.set(record.sequence, pending);
-      });
-      this.#bars.splice(0, read.length);
-      this.#log.shift();
-      this.#takenTo = record.sequence;
-      if (record.sequence >= this.#warmAt) this.#isWarm();
-      this.#news.ring();
+      const batch = this.#batches.next;
+      if (batch === undefined) await this.#change();
+      else await this.#takeBatch(batch);
     }
   }
 
-  /** Windows that are held keep their rows for a window of minutes. */
+  async #takeBatch({ sequence, recordedAtMs, bars: read, arrivedAtMs }: ReadBatch): Promise<void> {
+    const bars = read.filter(({ minute }) => minute >= this.#oldestMinute);
+    let [oldest, newest] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+    for (const { minute } of bars) {
+      oldest = Math.min(oldest, minute);
+      newest = Math.max(newest, minute);
+    }
+    const answerMs = this.#options.answerMs ?? ANSWER_MS;
+    let until = performance.now() + ANSWERS_WAITED * answerMs;
+    while (this.#isTooFarAhead(newest) && !this.#stopped) {
+      if (!this.#blocked) {
+        this.#blocked = true;
+        this.#news.ring();
+      }
+      await this.#change();
+      if (this.#inHand) until = performance.now() + ANSWERS_WAITED * answerMs;
+      if (performance.now() < until) continue;
+      await this.#forecastOldest();
+      until = performance.now() + answerMs;
+    }
+    this.#blocked = false;
+    if (this.#stopped) return;
+    await this.#inTurn(async () => {
+      // A batch of many minutes would write over its own rows.
+      const copied = newest - oldest >= this.forecaster.minutesHeld / 2;
+      const held = [...this.#pending.values()].flatMap((pending) => pending.taken);
+      const taken = this.forecaster.take(bars, held, copied);
+      const pending = { taken, recordedAtMs, arrivedAtMs, takenAtMs: performance.now(), oldest, copied };
+      if (!this.#doneEarly.delete(sequence) && sequence > this.#doneTo) this.#pending.set(sequence, pending);
+    });
+    this.#takenTo = sequence;
+    if (sequence >= this.#warmAt) this.#isWarm();
+    this.#batches.drop();
+  }
+
+  /**
+   * Windows that are held keep their rows for a window of minutes, unless they were copied; and whoever scores takes
+   * forecasts out of order by {@link MOST_MINUTES_APART} at most.
+   */
   #isTooFarAhead(minute: number): boolean {
-    const held = this.forecaster.minutesHeld;
-    for (const pending of this.#pending.values()) if (minute - pending.minute >= held - 1) return true;
+    const held = Math.min(this.forecaster.minutesHeld - 1, MOST_MINUTES_APART);
+    for (const { oldest, copied } of this.#pending.values())
+      if (minute - oldest >= (copied ? MOST_MINUTES_APART : held)) return true;
     return false;
+  }
+
+  #noteDone(sequence: number): void {
+    if (sequence > this.#takenTo) {
+      if (this.#doneEarly.size < MOST_EARLY) this.#doneEarly.add(sequence);
+    } else if (this.#pending.delete(sequence)) this.#news.ring();
+  }
+
+  /**
+   * Forecasts the oldest batch that is held without having been handed it: whoever forecast it may have told us while we
+   * were not connected. A second forecast has the same bits and the same ids.
+   */
+  async #forecastOldest(): Promise<void> {
+    for (const [sequence, { taken, recordedAtMs, arrivedAtMs }] of this.#pending) {
+      const result = await this.#inTurn(() => this.forecaster.forecast(taken, arrivedAtMs));
+      if (result.failure !== undefined) return;
+      try {
+        const tried = { isFirst: false, recordedAtMs };
+        if (await this.#publishing.publish(result, tried, performance.now())) this.#pending.delete(sequence);
+      } catch {
+        // The server is away; what is held stays held.
+      }
+      return;
+    }
   }
 
   /** Leaves go of what others have forecast. */
@@ -319,6 +284,7 @@ class Run {
         else if (!reached) message.nak(LATER_MS);
         else await this.#forecast(message, receivedAtMs);
       } finally {
+        this.#inHand = false;
         clearInterval(working);
       }
     }
@@ -330,82 +296,46 @@ class Run {
    */
   async #reaches(sequence: number): Promise<boolean> {
     const until = performance.now() + LOOK_MS;
-    const isKnown = () => this.#takenTo >= sequence || (this.#logTo >= sequence && this.#isNone(sequence));
+    const isKnown = () => this.#takenTo >= sequence || this.#batches.hasPassed(sequence);
     const timer = setTimeout(() => this.#news.ring(), LOOK_MS);
     while (!isKnown() && !this.#blocked && performance.now() < until && !this.#stopped) await this.#change();
     clearTimeout(timer);
     return isKnown();
   }
 
-  /** Whether a message of the log that was read holds no record. */
-  #isNone(sequence: number): boolean {
-    return !this.#log.some((it) => it.sequence === sequence);
-  }
-
   async #forecast(message: JsMsg, receivedAtMs: number): Promise<void> {
-    const { bus, notice = () => {}, tell } = this.#options;
+    const { notice = () => {}, tell } = this.#options;
     const pending = this.#pending.get(message.seq);
     if (pending === undefined) {
       // A record that is none is answered so. One from before our windows begin is for another forecaster.
-      if (message.seq > this.#doneTo) message.ack();
+      if (message.seq > this.#doneTo) this.#work.done(message);
       else message.nak(LOOK_MS);
       return;
     }
-    const result = await this.#inTurn(() => this.forecaster.forecast(pending.taken, pending.arrivedAtMs));
+    const { taken, arrivedAtMs, takenAtMs } = pending;
+    this.#inHand = true;
+    const result = await this.#inTurn(() => this.forecaster.forecast(taken, arrivedAtMs));
+    const forecastAtMs = performance.now();
+    const told = (storedAtMs?: number) =>
+      tell?.({ ...result, times: { arrivedAtMs, takenAtMs, forecastAtMs, storedAtMs } });
     const failures = (this.#failures.get(message.seq) ?? 0) + 1;
     if (result.failure !== undefined && failures < MOST_TRIES) {
       this.#failures.set(message.seq, failures);
-      tell?.(result);
+      told();
       return message.nak(LOOK_MS);
     }
     this.#failures.delete(message.seq);
     try {
-      const known = await this.#publishedBefore(message);
-      // Asleep for too long (a suspended machine): another forecaster has it.
-      if (performance.now() - receivedAtMs > this.#rememberedMs) return;
-      for (const [topic, made] of [
-        ['forecasts', result.forecasts],
-        ['shadow', result.shadow ?? []],
-      ] as const) {
-        const fresh = made.filter((forecast) => !known.has(messageIdOf(topic, forecast)));
-        await bus.publisher.publish(messagesOf(topic, fresh), this.#rememberedMs);
-      }
+      const tried = { isFirst: message.info.deliveryCount === 1, recordedAtMs: pending.recordedAtMs };
+      if (!(await this.#publishing.publish(result, tried, receivedAtMs))) return;
     } catch (error) {
       notice(`forecasts could not be published, the batch is tried again: ${(error as Error).message}`);
       return message.nak(LOOK_MS);
     }
-    message.ack();
+    this.#work.done(message);
     this.#pending.delete(message.seq);
-    tell?.(result);
+    told(performance.now());
     this.#news.ring();
-  }
-
-  /** Ids of the forecasts that an earlier try may have left, when the server may have forgotten them. */
-  async #publishedBefore(message: JsMsg): Promise<Set<string>> {
-    const ids = new Set<string>();
-    const recordedAtMs = message.info.timestampNanos / 1e6;
-    if (message.info.deliveryCount === 1 || Date.now() - recordedAtMs < this.#rememberedMs) return ids;
-    const { nats } = this.#options.bus;
-    for (const topic of ['forecasts', 'shadow'] as const satisfies Topic[]) {
-      const { last } = await endsOf(nats, streamOf(topic));
-      const reading = new AbortController();
-      const signal = AbortSignal.any([reading.signal, this.#signal]);
-      const decoder = new Decoder(topic);
-      const since = epochMs(recordedAtMs - this.#rememberedMs);
-      // Nothing newer: the reading would wait for the next message.
-      if (last === 0 || (await this.#lastStoredAt(topic)) < since) continue;
-      for await (const it of readStream(nats, streamOf(topic), { since }, signal)) {
-        const forecast = decoder.decode(it.subject, it.data);
-        if (typeof forecast !== 'string') ids.add(messageIdOf(topic, forecast as Forecast));
-        if (it.seq >= last) reading.abort();
-      }
-    }
-    return ids;
-  }
-
-  async #lastStoredAt(topic: Topic): Promise<number> {
-    const { state } = await this.#options.bus.nats.manager.streams.info(streamOf(topic));
-    return Date.parse(state.last_ts);
   }
 
   /** Looks after the others' work, and tells how much waits. */
@@ -413,14 +343,18 @@ class Run {
     while (!this.#stopped) {
       try {
         const { doneTo, waiting } = await this.#work.state();
-        this.forecaster.counts.waitingBatches = waiting + this.#ends.length;
+        this.forecaster.counts.waitingBatches = waiting + this.#batches.unwritten;
         this.#doneTo = Math.max(doneTo, this.#doneTo);
-        await this.#inTurn(async () => this.#forget());
+        this.#forget();
         this.#news.ring();
       } catch {
         // The server is away; it is asked again.
       }
-      await this.#pause(this.#pending.size > 20 ? LOOK_MS / 10 : LOOK_MS);
+      let pausedMs = 0;
+      do {
+        await sleep(LOOK_OFTEN_MS, undefined, { signal: this.#signal }).catch(() => {});
+        pausedMs += LOOK_OFTEN_MS;
+      } while (pausedMs < LOOK_MS && !this.#blocked && this.#pending.size <= SOME && !this.#stopped);
     }
   }
 
@@ -430,38 +364,3 @@ class Run {
     return turn;
   }
 }
-
-/** The records of the log from well before a sequence on to its present end. */
-async function readLogTail(nats: Nats, doneTo: number): Promise<{ records: LoggedBatch[]; last: number }> {
-  const { first, last } = await endsOf(nats, BATCHES);
-  const records: LoggedBatch[] = [];
-  const from = Math.max(first, doneTo - RECORDS_READ);
-  if (last === 0 || last < from) return { records, last };
-  const reading = new AbortController();
-  for await (const message of readStream(nats, BATCHES, { sequence: from }, reading.signal)) {
-    const record = decodeRecord(message.data, records.at(-1)?.to ?? firstFrom(message.data) - 1);
-    if (record !== undefined) records.push({ ...record, sequence: message.seq });
-    if (message.seq >= last) reading.abort();
-  }
-  return { records, last };
-}
-
-/** When the first bar of the session that is being forecast was stored; undefined when nothing has been recorded. */
-export async function presentSessionSince(nats: Nats): Promise<EpochMs | undefined> {
-  const { last } = await endsOf(nats, BATCHES);
-  const { records } = await readLogTail(nats, last);
-  const { index } = restartAt(records);
-  if (records.length === 0) return undefined;
-  const { first, last: lastBar } = await endsOf(nats, streamOf('bars'));
-  const sequence = Math.min(Math.max(records[index].from, first), lastBar);
-  const message = await nats.manager.streams.getMessage(streamOf('bars'), { seq: sequence }).catch(() => null);
-  return message === null ? undefined : epochMs(message.time.getTime());
-}
-
-const firstFrom = (data: Uint8Array): number => {
-  try {
-    return Number((JSON.parse(new TextDecoder().decode(data)) as { from: unknown }).from) || 1;
-  } catch {
-    return 1;
-  }
-};

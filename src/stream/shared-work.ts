@@ -63,6 +63,30 @@ export class SharedWork {
     return { doneTo: Math.max(info.ack_floor.stream_seq, began), waiting: info.num_pending + info.num_ack_pending };
   }
 
+  /**
+   * Answers a batch as forecast and stored, and tells the others of the group. That may get lost; what the server says
+   * is certain, and late: its floor stands still while younger batches are handed out again and again.
+   */
+  done(message: JsMsg): void {
+    message.ack();
+    this.#nats.connection.publish(this.#doneSubject, String(message.seq));
+  }
+
+  /** Tells of batches that anybody of the group has answered, until the signal aborts. */
+  watchDone(tell: (sequence: number) => void, signal: AbortSignal): void {
+    const subscription = this.#nats.connection.subscribe(this.#doneSubject, {
+      callback: (_error, message) => {
+        const sequence = Number(message.string());
+        if (Number.isSafeInteger(sequence)) tell(sequence);
+      },
+    });
+    signal.addEventListener('abort', () => subscription.unsubscribe(), { once: true });
+  }
+
+  get #doneSubject(): string {
+    return `barcast.done.${this.#name}`;
+  }
+
   /** One batch after another, as long as it takes, until the signal aborts. Each must be answered: ack, nak or term. */
   async *batches(signal: AbortSignal): AsyncGenerator<JsMsg, void> {
     const { connection } = this.#nats;

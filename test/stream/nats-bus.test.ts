@@ -30,6 +30,42 @@ test('a repeat is stored once', async (t) => {
   assert.deepEqual(closes((await next())!.items), [3], 'a corrected bar is a repeat: the first one stands');
 });
 
+test('several that publish at once, and repeat each other: every bar is stored once, in the order of its batch', async (t) => {
+  const { bus, connect } = await open(t);
+  const publishers = [bus, await connect(), await connect()];
+  const symbols = Array.from({ length: 200 }, (_, s) => `S${s}`);
+  const next = readerOf(await bus.subscribe('bars', { name: 's' }));
+  const batch = (m: number) => symbols.map((symbol) => bar(symbol, OPEN + m, m + 1));
+  // Minute m is published by publisher m % 3, and minutes 0 and 1 of every nine by the next one too.
+  await Promise.all(
+    publishers.map(async (publisher, p) => {
+      for (let m = 0; m < 30; m++) if (m % 3 === p || (m % 9) + 1 === p) await publisher.publish('bars', batch(m));
+    }),
+  );
+  const found = new Map<number, string[]>();
+  for (let count = 0; count < 30 * symbols.length; ) {
+    for (const { symbol, minute } of (await next())!.items) {
+      found.set(minute - OPEN, [...(found.get(minute - OPEN) ?? []), symbol]);
+      count++;
+    }
+  }
+  for (let m = 0; m < 30; m++) assert.equal(new Set(found.get(m)).size, symbols.length, `minute ${m}`);
+  for (let m = 2; m < 30; m += 3) assert.deepEqual(found.get(m), symbols, `minute ${m} in order`);
+  await bus.publish('bars', [bar('END', OPEN + 60, 1)]);
+  assert.deepEqual(closes((await next())!.items), [1], 'nothing came twice');
+});
+
+test('a message that the server refuses is told, and the rest of its batch is stored', async (t) => {
+  const { bus } = await open(t);
+  const { publisher } = bus as NatsBus;
+  const message = (id: string, data = '{}') => ({ subject: `bars.${id}`, id, data });
+  const batch = [message('A'), message('B', 'x'.repeat(5000)), message('C')];
+  await assert.rejects(publisher.publish(batch), { code: 'BARCAST_E_BUS', message: /size/ });
+  const stored = async () => (await (bus as NatsBus).nats.manager.streams.info('BARS')).state.messages;
+  while ((await stored()) < 2) await new Promise((resolve) => setTimeout(resolve, 10));
+  await assert.rejects(publisher.publish([message('D\r\nX: 1')]), { code: 'BARCAST_E_BUS' });
+});
+
 test('since a moment: what was published before the subscription comes first', async (t) => {
   const { bus, connect } = await open(t);
   await bus.publish('bars', [bar('A', OPEN, 1), bar('B', OPEN, 2)]);

@@ -158,9 +158,10 @@ describe('the scoreboard', () => {
     feed(
       series(
         'A',
-        Array.from({ length: 140 }, (_, i) => 100 + i),
+        Array.from({ length: 390 }, (_, i) => 100 + i),
       ),
     );
+    feed(series('A', new Array(20).fill(100), NEXT_OPEN));
     assert.deepEqual(note(forecastOf('A', OPEN + 1, 100, 0.01)), []);
     assert.equal(board.report().unscored, 1);
   });

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { nanos } from '@nats-io/transport-node';
+import { epochMinute, isoOfMinute } from '../../src/base/index.ts';
 import { recipeOf } from '../../src/features/index.ts';
 import {
   type Forecast,
+  feedState,
   fixedModel,
+  LiveState,
   messagesOf,
   type NatsBus,
   natsBus,
@@ -159,6 +162,34 @@ test('bars faster than forecasts: minutes stay whole, the lag shows, and what wa
   assert.deepEqual(sizes, whole, 'each minute in one prediction');
   assert.ok(forecaster.counts.lagMs > 0);
   await forecaster.leave();
+});
+
+test('hundreds of minutes at once: whoever forecasts them, every one is scored as it is for whoever was there', async (t) => {
+  const { bus, connect } = await setUp(t);
+  const minutes = madeUpMinutes(10, 300);
+  const expected = await undisturbed(minutes, MODEL);
+  const there = new LiveState({ longestQuietRun: 3 });
+  for (const bars of minutes) {
+    const asOf = isoOfMinute(epochMinute(bars[0].minute + 1));
+    there.acceptBars(bars);
+    there.acceptForecasts(expected.filter((it) => it.asOf === asOf));
+  }
+  const state = new LiveState({ longestQuietRun: 3 });
+  const feed = await feedState(await connect(), state);
+  for (let f = 0; f < 3; f++) {
+    const { leave } = await joinForecasters(await connect(), fixedModel(MODEL));
+    t.after(leave);
+  }
+  await Promise.all(minutes.map((bars) => bus.publish('bars', bars)));
+  const scoresOf = ({ scores }: LiveState) => scores.list().map((board) => board.report());
+  const seen = () => {
+    const [board] = state.scores.list().map((it) => it.summary());
+    return board === undefined ? 0 : board.overall.total.forecasts + board.unscored + board.waiting;
+  };
+  await until(() => seen() === expected.length);
+  await until(() => state.bars.symbols().every((symbol) => state.bars.list(symbol).at(-1)!.minute >= OPEN + 298));
+  feed.close();
+  assert.deepEqual(scoresOf(state), scoresOf(there));
 });
 
 test('what a forecaster left behind when it died is forecast by one that has fallen a window of minutes behind', async (t) => {

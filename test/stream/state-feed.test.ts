@@ -5,7 +5,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { epochMs } from '../../src/base/index.ts';
-import { type Bus, feedState, keepScoreboard, LiveState, memoryBus, natsBus } from '../../src/stream/index.ts';
+import {
+  type Bus,
+  feedState,
+  keepScoreboard,
+  LiveState,
+  memoryBus,
+  natsBus,
+  startLiveOnBus,
+} from '../../src/stream/index.ts';
 import { type Batch, madeUpSession, takeBatch } from './made-up-session.ts';
 import { natsServer } from './nats-server.ts';
 
@@ -57,7 +65,7 @@ test('over the memory bus', async () => {
   assert.deepEqual(everything(state), everything(expected));
 });
 
-test('over JetStream: a node from the start, one that comes late, one that restarts, and one whose file is lost', async (t) => {
+test('over JetStream: a node from the start, one that comes late, one that restarts, one whose file is lost, and one that is new', async (t) => {
   const server = await natsServer(t);
   const folder = mkdtempSync(join(tmpdir(), 'barcast-feed-'));
   const closing: (() => Promise<void>)[] = [];
@@ -90,7 +98,21 @@ test('over JetStream: a node from the start, one that comes late, one that resta
     await restarted.stop();
     await publish(publisher, batches.slice(half));
     const nodes = { early, late: await node(), again: await node('a.json'), lost: await node('b.json') };
-    for (const [name, { state }] of Object.entries(nodes)) {
+    const stop = new AbortController();
+    const fresh = { state: newState() };
+    const bus = await natsBus({ url: server.url });
+    const live = await startLiveOnBus({
+      bus,
+      state: fresh.state,
+      symbols: [],
+      signal: stop.signal,
+      scoreboardFile: join(folder, 'c.json'),
+    });
+    closing.push(async () => {
+      stop.abort();
+      await live.done;
+    });
+    for (const [name, { state }] of Object.entries({ ...nodes, fresh })) {
       await hasAll(state, expected);
       assert.deepEqual(everything(state), everything(expected), name);
     }
