@@ -18,7 +18,7 @@ import {
   withRange,
   withSymbols,
 } from './selection.ts';
-import { readBarsIfAny, readBarsWithin } from './store-bars.ts';
+import { readBarsIfAny, readBarsToForecast } from './store-bars.ts';
 import { barcastVersion } from './version.ts';
 
 const minuteOf = (iso: string): EpochMinute => msToMinute(epochMs(Date.parse(iso)));
@@ -116,8 +116,9 @@ action<EvaluateCommand>(evaluate, async (context, options, [reference]) => {
   if (options.closes !== undefined) return evaluateTable(context, options, options.closes);
   return withModel(reference, options, context, async (model) => {
     const { provenance } = model.description;
-    const bars = await readBarsWithin(context.data, symbolsOf(options), testRange(options, model));
-    const evaluation = await evaluateModel({ model, bars, trainingBars: await fittedBars(context, provenance) });
+    const range = testRange(options, model);
+    const found = await readBarsToForecast(context.data, model.scaler, symbolsOf(options), range);
+    const evaluation = await evaluateModel({ model, ...found, trainingBars: await fittedBars(context, provenance) });
     const { fittedWindowsLeftOut: left } = evaluation;
     if (left > 0) {
       const windows = left.toLocaleString('en-US');

@@ -7,6 +7,7 @@ export { buildWindowsOnThreads, fillMarketOnThreads, type ScaledWindows, scaleOn
 export * from './recipe.ts';
 export { RECIPE_NAMES, recipeOf } from './recipes.ts';
 export { TARGET_LIMIT } from './returns.ts';
+export { referencesOf } from './references.ts';
 export { isUsable } from './rows.ts';
 export * from './split.ts';
 export { buildWindows } from './windows.ts';
