@@ -3,7 +3,7 @@
  * and shuffles inside each; batches do not cross pieces. One piece in memory is the ordinary case.
  */
 import { BarcastError } from '../base/index.ts';
-import type { WindowSet } from '../features/index.ts';
+import { selectWindows, type WindowSet } from '../features/index.ts';
 import { epochOrder, shardOrder } from './sampler.ts';
 
 /** What a loaded piece holds. */
@@ -36,6 +36,22 @@ export function sequencesOf(shards: TrainingShards): number {
   let sum = 0;
   for (let shard = 0; shard < shards.count; shard++) sum += shards.sequences(shard);
   return sum;
+}
+
+/** Days that the latest training windows are taken of, and how many windows at most. */
+const LATEST_DAYS = 28;
+const LATEST_WINDOWS = 100_000;
+
+/** Training windows of the last piece, which holds the latest ones: of its last days, evenly thinned. */
+export async function latestTraining(shards: TrainingShards): Promise<WindowSet> {
+  const { windows, training } = await shards.load(shards.count - 1);
+  const last = training.reduce((latest, w) => Math.max(latest, windows.asOf[w]), 0);
+  const late = training.filter((w) => windows.asOf[w] > last - LATEST_DAYS * 1440);
+  const step = Math.max(1, Math.ceil(late.length / LATEST_WINDOWS));
+  return selectWindows(
+    windows,
+    late.filter((_, i) => i % step === 0),
+  );
 }
 
 /** Steps of an epoch: a piece's last batch may be smaller than `batch`. */

@@ -52,16 +52,17 @@ describe('the gains', () => {
 
 describe('intervals', () => {
   /** EpochMinute of an ordinary session's open. */
-  const open = Math.round(Date.parse('2019-12-26T14:30:00Z') / 60_000);
+  const open = Math.round(Date.parse('2019-12-09T14:30:00Z') / 60_000);
+  const minuteOf = (asOf: number) => (asOf - open) % 1440;
 
-  /** Windows whose outcomes have another deviation each hour, and grow with the strain. */
+  /** Windows of five sessions, whose outcomes have another deviation each hour, and grow with the strain. */
   function sample(seed: number, count: number): { windows: WindowSet; decoded: DecodedOutputs } {
     const random = new Random(seed);
     const strain = Float64Array.from({ length: count }, () => 0.2 + 0.3 * (random.uniform() - 0.5));
-    const asOf = Int32Array.from({ length: count }, (_, i) => open + 1 + (i % 390));
+    const asOf = Int32Array.from({ length: count }, (_, i) => open + 1 + (i % 390) + 1440 * (Math.floor(i / 390) % 5));
     const flat = (value: number) => new Float64Array(count).fill(value);
     const targetClose = Float64Array.from({ length: count }, (_, i) => {
-      const hour = Math.floor((asOf[i] - open) / 60);
+      const hour = Math.floor(minuteOf(asOf[i]) / 60);
       return Math.exp(0.01 * random.normal() * (1 + 0.15 * hour) * Math.exp(2 * (strain[i] - 0.2)));
     });
     const windows = {
@@ -92,7 +93,7 @@ describe('intervals', () => {
       return inside / count;
     };
     for (let hour = 0; hour < 6; hour++) {
-      const share = covered((i) => Math.floor((fresh.windows.asOf[i] - open) / 60) === hour);
+      const share = covered((i) => Math.floor(minuteOf(fresh.windows.asOf[i]) / 60) === hour);
       assert.ok(share > 0.75 && share < 0.85, `hour ${hour}: ${share}`);
     }
     for (const [from, to] of [
