@@ -1,7 +1,7 @@
 /**
  * Fits what turns raw outputs into forecasts with an interval: amplitudes on the validation part alone, the interval on
- * it and on the latest training windows beside it. The validation part may be half a session, in which all symbols went
- * one way: its windows are many, its market moves few, and an interval that fits them misses those of other days.
+ * it and, where it is short, on the latest training windows beside it. Half a session has many windows and few moves of
+ * the market, and an interval that fits them misses those of other days.
  */
 import type { DecodedOutputs, WindowSet } from '../features/index.ts';
 import { type Calibration, calibratedReturn, HOURS, hourOfSession, strainFactor } from '../model/index.ts';

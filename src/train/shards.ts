@@ -38,15 +38,17 @@ export function sequencesOf(shards: TrainingShards): number {
   return sum;
 }
 
-/** Days that the latest training windows are taken of, and how many windows at most. */
-const LATEST_DAYS = 28;
 const LATEST_WINDOWS = 100_000;
 
-/** Training windows of the last piece, which holds the latest ones: of its last days, evenly thinned. */
-export async function latestTraining(shards: TrainingShards): Promise<WindowSet> {
+/**
+ * Training windows of the last piece, which holds the latest ones: those of its last `minutes` distinct minutes, evenly
+ * thinned to at most {@link LATEST_WINDOWS}.
+ */
+export async function latestTraining(shards: TrainingShards, minutes: number): Promise<WindowSet> {
   const { windows, training } = await shards.load(shards.count - 1);
-  const last = training.reduce((latest, w) => Math.max(latest, windows.asOf[w]), 0);
-  const late = training.filter((w) => windows.asOf[w] > last - LATEST_DAYS * 1440);
+  const distinct = [...new Set(training.map((w) => windows.asOf[w]))].sort((a, b) => a - b);
+  const from = distinct.at(-minutes) ?? Number.NEGATIVE_INFINITY;
+  const late = training.filter((w) => windows.asOf[w] >= from);
   const step = Math.max(1, Math.ceil(late.length / LATEST_WINDOWS));
   return selectWindows(
     windows,

@@ -74,6 +74,8 @@ export interface TrainAnswer {
 }
 
 const LEAST_WINDOWS = 64;
+/** Distinct minutes that intervals are fitted on: five sessions. A shorter validation part is filled up with training windows. */
+const INTERVAL_MINUTES = 5 * 330;
 
 /** @throws BARCAST_E_TOO_FEW_WINDOWS, BARCAST_E_CHECKPOINT, BARCAST_E_DIVERGED, BARCAST_E_INTERRUPTED */
 export async function trainModel(options: TrainOptions): Promise<TrainAnswer> {
@@ -196,8 +198,9 @@ async function describe(
     recipe.decode(await networkOutputs(network, windows), windows, scaler);
   let fit: CalibrationFit;
   try {
-    const chronological = recipe.training.validationSplit === 'chronological';
-    const recent = chronological ? await latestTraining(shards) : undefined;
+    const missing = INTERVAL_MINUTES - new Set(validationWindows.asOf).size;
+    const wanted = recipe.training.validationSplit === 'chronological' && missing > 0;
+    const recent = wanted ? await latestTraining(shards, missing) : undefined;
     fit = calibrate(
       validationWindows,
       await decodedOf(validationWindows),
