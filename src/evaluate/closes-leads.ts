@@ -1,7 +1,7 @@
 /**
  * Columns of a table of closes that are ahead of the others. The public table of the S&P 500 has its index a row ahead,
  * as its publishers say, so that a program may be trained on a row to answer the next minute of the index. Whoever then
- * forecasts the stocks from it has read the future: the index's last move explains half of their next one.
+ * forecasts the stocks from it has read the future: the index's last move has a correlation of 0.5 to 0.6 with their next one.
  */
 import type { ClosesTable } from './closes-table.ts';
 
