@@ -14,7 +14,7 @@ import {
   withRange,
   withSymbols,
 } from './selection.ts';
-import { checkSymbols } from './store-bars.ts';
+import { symbolsToForecast } from './store-bars.ts';
 
 /** How a backtest trades. */
 export interface BacktestFlags {
@@ -66,13 +66,14 @@ action<BacktestCommand>(backtest, (context, options, [reference]) =>
     const reader = await openReader(context.data);
     try {
       const stored = await reader.symbols();
-      const symbols = checkSymbols(context.data, stored, symbolsOf(options)) ?? stored;
+      const { symbols, read } = symbolsToForecast(context.data, stored, model.scaler, symbolsOf(options));
       const history = await reader.read({ symbols, from: epochMinute(range.from - HISTORY_MINUTES), to: range.from });
       const result = await backtestModel({
         model,
         reader,
         ...range,
         symbols,
+        read,
         history,
         rules: rulesOf(options, model),
         progress: context.progress,

@@ -18,7 +18,7 @@ import {
   withRange,
   withSymbols,
 } from './selection.ts';
-import { readBarsIfAny, readBarsWithin } from './store-bars.ts';
+import { readBarsIfAny, readBarsToForecast } from './store-bars.ts';
 import { barcastVersion } from './version.ts';
 
 const minuteOf = (iso: string): EpochMinute => msToMinute(epochMs(Date.parse(iso)));
@@ -30,6 +30,7 @@ interface EvaluateCommand extends ComputeOptions, RangeOptions, SymbolOptions {
   readonly firstDay?: string;
   readonly epochs?: number;
   readonly seed?: number;
+  readonly asRowsStand?: boolean;
 }
 
 /** The bars a model was fitted on, when the store still has them. */
@@ -64,11 +65,12 @@ const evaluate = withSymbols(
   .addOption(
     new Option('--epochs <n>', 'with --closes: passes over the training windows').argParser(wholeNumber(1, 10_000)),
   )
-  .addOption(new Option('--seed <n>', 'with --closes (default: 1)').argParser(wholeNumber(0, 2 ** 48)));
+  .addOption(new Option('--seed <n>', 'with --closes (default: 1)').argParser(wholeNumber(0, 2 ** 48)))
+  .addOption(new Option('--as-rows-stand', 'with --closes: leave columns that are ahead of the others where they are'));
 
 /** @throws BARCAST_E_USAGE for an option that says nothing about what was asked */
 function checkWords(options: EvaluateCommand, reference: string | undefined): void {
-  const { closes, recipe, horizon, firstDay, epochs, seed, from, to, symbols } = options;
+  const { closes, recipe, horizon, firstDay, epochs, seed, asRowsStand, from, to, symbols } = options;
   const refuse = (what: string, remedy: string) => {
     throw new BarcastError('BARCAST_E_USAGE', what, remedy);
   };
@@ -78,7 +80,7 @@ function checkWords(options: EvaluateCommand, reference: string | undefined): vo
     refuse('a model and a table of closes are two questions', 'ask one of them');
   const [other, goesWith] =
     closes === undefined
-      ? [{ recipe, horizon, 'first-day': firstDay, epochs, seed }, '--closes']
+      ? [{ recipe, horizon, 'first-day': firstDay, epochs, seed, 'as-rows-stand': asRowsStand }, '--closes']
       : [{ from, to, symbols }, 'a model'];
   const idle = Object.entries(other).find(([, value]) => value !== undefined);
   if (idle) refuse(`--${idle[0]} goes with ${goesWith}`, 'leave it out');
@@ -98,6 +100,7 @@ async function evaluateTable(context: Context, options: EvaluateCommand, path: s
       kernel,
       registry,
       seed,
+      asRowsStand: options.asRowsStand,
       overrides: { epochs },
       version: barcastVersion,
       progress: context.progress,
@@ -113,8 +116,9 @@ action<EvaluateCommand>(evaluate, async (context, options, [reference]) => {
   if (options.closes !== undefined) return evaluateTable(context, options, options.closes);
   return withModel(reference, options, context, async (model) => {
     const { provenance } = model.description;
-    const bars = await readBarsWithin(context.data, symbolsOf(options), testRange(options, model));
-    const evaluation = await evaluateModel({ model, bars, trainingBars: await fittedBars(context, provenance) });
+    const range = testRange(options, model);
+    const found = await readBarsToForecast(context.data, model.scaler, symbolsOf(options), range);
+    const evaluation = await evaluateModel({ model, ...found, trainingBars: await fittedBars(context, provenance) });
     const { fittedWindowsLeftOut: left } = evaluation;
     if (left > 0) {
       const windows = left.toLocaleString('en-US');

@@ -7,7 +7,7 @@ import { type Forecast, makeForecasts } from '../stream/index.ts';
 import { type ComputeOptions, withCompute, withModel } from './compute.ts';
 import { action, command, type Register } from './context.ts';
 import { asOfMinute, type SymbolOptions, symbolsOf, withSymbols } from './selection.ts';
-import { readBarsWithin } from './store-bars.ts';
+import { readBarsToForecast } from './store-bars.ts';
 
 interface PredictCommand extends ComputeOptions, SymbolOptions {
   readonly asOf?: string;
@@ -18,10 +18,11 @@ const LOOK_BACK_MINUTES = 14 * 1440;
 /** Symbols without a window that are named. */
 const SHOWN = 20;
 
-/** Each symbol's last window. */
-function lastWindows(windows: WindowSet): WindowSet {
+/** Each wanted symbol's last window. */
+function lastWindows(windows: WindowSet, wanted: ReadonlySet<string>): WindowSet {
   const last = new Map<number, number>();
   windows.symbol.forEach((symbol, i) => {
+    if (!wanted.has(windows.symbols[symbol])) return;
     const best = last.get(symbol);
     if (best === undefined || windows.asOf[i] > windows.asOf[best]) last.set(symbol, i);
   });
@@ -45,13 +46,13 @@ action<PredictCommand>(predict, (context, options, [reference]) =>
   withModel(reference, options, context, async (model) => {
     const to = options.asOf === undefined ? undefined : asOfMinute(options.asOf);
     const range = to === undefined ? {} : { from: epochMinute(to - LOOK_BACK_MINUTES), to };
-    const bars = await readBarsWithin(context.data, symbolsOf(options), range);
+    const { bars, symbols } = await readBarsToForecast(context.data, model.scaler, symbolsOf(options), range);
     const asOfFrom = newestMinute(bars) - LOOK_BACK_MINUTES;
-    const windows = lastWindows(model.windows(bars, { requireTarget: false, asOfFrom }));
+    const windows = lastWindows(model.windows(bars, { requireTarget: false, asOfFrom }), new Set(symbols));
     const startedAt = performance.now();
     const predictions = makeForecasts(windows, await model.predict(windows), model, performance.now() - startedAt);
     const answered = new Set(predictions.map(({ symbol }) => symbol));
-    const withoutWindow = bars.symbols.filter((symbol) => !answered.has(symbol));
+    const withoutWindow = symbols.filter((symbol) => !answered.has(symbol));
     if (withoutWindow.length > 0) {
       const more = withoutWindow.length > SHOWN ? ` and ${withoutWindow.length - SHOWN} more` : '';
       context.progress.say(`no whole window of bars yet: ${withoutWindow.slice(0, SHOWN).join(', ')}${more}`);

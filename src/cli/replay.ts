@@ -13,7 +13,7 @@ import {
   withRange,
   withSymbols,
 } from './selection.ts';
-import { checkSymbols } from './store-bars.ts';
+import { symbolsToForecast } from './store-bars.ts';
 
 interface ReplayCommand extends ComputeOptions, RangeOptions, SymbolOptions {}
 
@@ -27,12 +27,12 @@ action<ReplayCommand>(replay, (context, options, [reference]) =>
     const reader = await openReader(context.data);
     try {
       const stored = await reader.symbols();
-      const symbols = checkSymbols(context.data, stored, symbolsOf(options)) ?? stored;
+      const symbols = symbolsToForecast(context.data, stored, model.scaler, symbolsOf(options));
       const forecasts: Forecast[] = [];
       const startedAt = performance.now();
       const { progress } = context;
       const signal = context.takeSignal();
-      for await (const minute of replayForecasts({ reader, ...range, symbols, predictor: model, signal })) {
+      for await (const minute of replayForecasts({ reader, ...range, ...symbols, predictor: model, signal })) {
         forecasts.push(...minute);
         const at = Date.parse(minute[0].asOf) / MS_PER_MINUTE - range.from;
         progress.update(

@@ -18,7 +18,7 @@ import { type ComputeOptions, withCompute, withModel } from './compute.ts';
 import { action, type Context, command, type Register } from './context.ts';
 import { fittedBars, testRange } from './evaluate.ts';
 import { type RangeOptions, type SymbolOptions, symbolsOf, withRange, withSymbols } from './selection.ts';
-import { checkSymbols, readBarsWithin } from './store-bars.ts';
+import { readBarsToForecast, symbolsToForecast } from './store-bars.ts';
 
 interface ReportCommand extends ComputeOptions, RangeOptions, SymbolOptions, BacktestFlags {
   readonly out?: string;
@@ -48,13 +48,14 @@ async function backtested(context: Context, options: ReportCommand, model: Model
   const reader = await openReader(context.data);
   try {
     const stored = await reader.symbols();
-    const symbols = checkSymbols(context.data, stored, symbolsOf(options)) ?? stored;
+    const { symbols, read } = symbolsToForecast(context.data, stored, model.scaler, symbolsOf(options));
     const history = await reader.read({ symbols, from: epochMinute(range.from - HISTORY_MINUTES), to: range.from });
     return await backtestModel({
       model,
       reader,
       ...range,
       symbols,
+      read,
       history,
       rules: rulesOf(options, model),
       progress: context.progress,
@@ -71,9 +72,10 @@ action<ReportCommand>(report, (context, options, [reference]) =>
     if (extname(page) !== '.html') {
       throw new BarcastError('BARCAST_E_USAGE', `the report '${page}' is a page`, 'name a file that ends in .html');
     }
-    const bars = await readBarsWithin(context.data, symbolsOf(options), testRange(options, model));
+    const found = await readBarsToForecast(context.data, model.scaler, symbolsOf(options), testRange(options, model));
+    const { bars } = found;
     const trainingBars = await fittedBars(context, model.description.provenance);
-    const forecasts = await forecastWindows({ model, bars, trainingBars });
+    const forecasts = await forecastWindows({ model, ...found, trainingBars });
     const evaluation = evaluationOf(model, forecasts);
     const backtest = await backtested(context, options, model, bars.minute);
     const { description } = model;

@@ -3,7 +3,7 @@
 import { totalmem } from 'node:os';
 import type { MarketBars } from '../bars/index.ts';
 import { BarcastError } from '../base/index.ts';
-import type { Recipe } from '../features/index.ts';
+import { type FittedScaler, type Recipe, referencesOf } from '../features/index.ts';
 import { type BarReader, openReader } from '../store/index.ts';
 import { bytesInMemory, type StorePieces } from '../train/index.ts';
 import { type MinuteRange, type RangeOptions, rangeOf, type SymbolOptions, symbolsOf } from './selection.ts';
@@ -34,6 +34,58 @@ export async function readBarsWithin(
   } finally {
     reader.close();
   }
+}
+
+/** Bars that a model's forecasts of some symbols rest on, and those symbols. */
+export interface ForecastBars {
+  readonly bars: MarketBars;
+  /** The symbols asked for; `bars` may hold others. */
+  readonly symbols: readonly string[];
+}
+
+/**
+ * The same for a model's forecasts: with the bars of its references, so that a forecast is the same whichever other
+ * symbols are asked for.
+ * @throws BARCAST_E_STORE_EMPTY, BARCAST_E_SYMBOL
+ */
+export async function readBarsToForecast(
+  data: string,
+  scaler: FittedScaler,
+  asked: readonly string[] | undefined,
+  range: MinuteRange,
+): Promise<ForecastBars> {
+  const reader = await openReader(data);
+  let symbols: SymbolsToForecast;
+  try {
+    symbols = symbolsToForecast(data, await reader.symbols(), scaler, asked);
+  } finally {
+    reader.close();
+  }
+  const wanted = new Set(symbols.symbols);
+  const bars = await readBarsWithin(data, symbols.read, range);
+  const some = bars.symbols.some((symbol, s) => wanted.has(symbol) && bars.offsets[s + 1] > bars.offsets[s]);
+  if (some) return { bars, symbols: symbols.symbols };
+  // Only references have bars in the range: what would have been said without them.
+  return { bars: await readBarsWithin(data, symbols.symbols, range), symbols: symbols.symbols };
+}
+
+/** Symbols to forecast, and those whose bars are read for it. */
+export interface SymbolsToForecast {
+  readonly symbols: readonly string[];
+  readonly read: readonly string[];
+}
+
+/** @throws BARCAST_E_SYMBOL */
+export function symbolsToForecast(
+  data: string,
+  stored: readonly string[],
+  scaler: FittedScaler,
+  asked: readonly string[] | undefined,
+): SymbolsToForecast {
+  const symbols = checkSymbols(data, stored, asked) ?? stored;
+  const known = new Set(stored);
+  const read = [...new Set([...symbols, ...referencesOf(scaler).filter((symbol) => known.has(symbol))])];
+  return { symbols, read };
 }
 
 /** Of the machine's memory: a training that would take more goes in pieces. */

@@ -13,6 +13,8 @@ import type { BacktestRules } from './backtest-rules.ts';
 export interface BacktestOptions extends ReplayRange {
   readonly model: Model;
   readonly symbols: readonly string[];
+  /** Symbols whose bars the forecasts rest on, where they are more than those to trade. */
+  readonly read?: readonly string[];
   readonly rules: BacktestRules;
   /** Bars from before the range, for the estimate of the spreads. */
   readonly history?: MarketBars;
@@ -36,17 +38,22 @@ export async function backtestModel(options: BacktestOptions): Promise<ModelBack
   const backtest = new Backtest(rules);
   if (history) for (const bars of minutesOf(history)) backtest.learnSpreads(bars);
   const forecaster = new Forecaster(fixedModel(model));
-  for await (const bars of replayMinutes(options, symbols)) {
+  const traded = new Set(symbols);
+  const isTraded = ({ symbol }: { readonly symbol: string }) => traded.has(symbol);
+  let count = 0;
+  for await (const bars of replayMinutes(options, options.read ?? symbols)) {
     if (signal?.aborted) {
       throw new BarcastError('BARCAST_E_INTERRUPTED', 'the backtest was stopped', 'run the same command again');
     }
-    const { forecasts, failure } = await forecaster.accept(bars);
-    if (failure !== undefined) throw failure;
-    backtest.minute(bars as readonly Bar[], forecasts);
-    const note = `minutes, ${forecaster.counts.forecasts.toLocaleString('en-US')} forecasts`;
+    const answer = await forecaster.accept(bars);
+    if (answer.failure !== undefined) throw answer.failure;
+    const forecasts = answer.forecasts.filter(isTraded);
+    count += forecasts.length;
+    backtest.minute((bars as readonly Bar[]).filter(isTraded), forecasts);
+    const note = `minutes, ${count.toLocaleString('en-US')} forecasts`;
     progress.update('backtest', bars[0].minute - from, to - from, note);
   }
-  if (forecaster.counts.forecasts === 0) {
+  if (count === 0) {
     throw new BarcastError(
       'BARCAST_E_TOO_FEW_WINDOWS',
       'no symbol has a whole window of bars in that range',
@@ -60,7 +67,7 @@ export async function backtestModel(options: BacktestOptions): Promise<ModelBack
     from: isoOfMinute(from),
     to: isoOfMinute(to),
     symbols: symbols.length,
-    forecasts: forecaster.counts.forecasts,
+    forecasts: count,
     ...backtest.end(),
   };
 }

@@ -5,7 +5,8 @@
  * row its minute.
  *
  * Whether that is so, the prices tell: they move more over a night than over a minute. {@link nightRatio} measures it,
- * and a table whose rows lie otherwise is refused.
+ * and a table whose rows lie otherwise is refused. A column that is ahead of the others is put back
+ * (`closes-leads.ts`): its rows hold the future.
  */
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
@@ -84,9 +85,11 @@ const LEAST_NIGHT_RATIO = 6;
 
 /**
  * The table as bars: every price of a minute is its close, because nothing else is known, and no volume is given.
+ * @param leads rows that each column is ahead of the others; its price of a minute then stands so many rows before, and
+ *   a session's first minutes have none
  * @throws BARCAST_E_FILE_FORMAT when the prices show no nights where the calendar has them
  */
-export function barsOfCloses(table: ClosesTable, from: EpochMinute): MarketBars {
+export function barsOfCloses(table: ClosesTable, from: EpochMinute, leads?: readonly number[]): MarketBars {
   const minutes = minutesOfRows(table.rows, from);
   const ratio = nightRatio(table, minutes);
   if (ratio < LEAST_NIGHT_RATIO) {
@@ -97,21 +100,29 @@ export function barsOfCloses(table: ClosesTable, from: EpochMinute): MarketBars 
     );
   }
   const order = table.symbols.map((_, s) => s).sort((a, b) => (table.symbols[a] < table.symbols[b] ? -1 : 1));
-  const count = order.length * table.rows;
-  const close = new Float64Array(count);
-  const minute = new Int32Array(count);
-  for (const [place, s] of order.entries()) {
-    close.set(table.closes[s], place * table.rows);
-    minute.set(minutes, place * table.rows);
+  const close = new Float64Array(order.length * table.rows);
+  const minute = new Int32Array(order.length * table.rows);
+  const offsets = [0];
+  let count = 0;
+  for (const s of order) {
+    const lead = leads?.[s] ?? 0;
+    for (let row = Math.max(0, lead); row < table.rows + Math.min(0, lead); row++) {
+      const source = row - lead;
+      if (minutes[row] - minutes[source] !== lead) continue; // of another session
+      close[count] = table.closes[s][source];
+      minute[count++] = minutes[row];
+    }
+    offsets.push(count);
   }
+  const prices = close.slice(0, count);
   return {
     symbols: order.map((s) => table.symbols[s]),
-    offsets: Int32Array.from({ length: order.length + 1 }, (_, place) => place * table.rows),
-    minute,
-    open: close,
-    high: close,
-    low: close,
-    close,
+    offsets: Int32Array.from(offsets),
+    minute: minute.slice(0, count),
+    open: prices,
+    high: prices,
+    low: prices,
+    close: prices,
     volume: new Float64Array(count).fill(Number.NaN),
   };
 }

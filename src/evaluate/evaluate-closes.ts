@@ -7,6 +7,7 @@ import type { Recipe } from '../features/index.ts';
 import type { Kernel } from '../kernel/index.ts';
 import type { Registry } from '../model/index.ts';
 import { type TrainOptions, trainModel } from '../train/index.ts';
+import { leadsOf } from './closes-leads.ts';
 import {
   barsOfCloses,
   type ClosesTable,
@@ -35,6 +36,8 @@ export interface ClosesOptions {
   /** Holds the model while it trains. */
   readonly registry: Registry;
   readonly seed: number;
+  /** Takes the rows as they stand, with columns that are ahead of the others (`leadsOf`): for comparison. */
+  readonly asRowsStand?: boolean;
   readonly overrides?: TrainOptions['overrides'];
   readonly version: string;
   readonly progress: Progress;
@@ -52,6 +55,8 @@ export interface ClosesEvaluation {
   readonly lastRow: string;
   /** See `nightRatio`. */
   readonly nightRatio: number;
+  /** Rows that columns were ahead of the others, and were put back by; none when rows were taken as they stand. */
+  readonly leads: Readonly<Record<string, number>>;
   /** All rows of the table, one after another as they stand. */
   readonly persistenceWhole: RangeNormalized;
   /** On the windows of the last fifth. */
@@ -68,8 +73,10 @@ const TEST_SHARE = 0.2;
 export async function evaluateCloses(options: ClosesOptions): Promise<ClosesEvaluation> {
   const { table, from, horizonMinutes, kernel, registry, seed, overrides, version, progress, signal } = options;
   const recipe: Recipe = { ...options.recipe, horizonMinutes };
-  const bars = barsOfCloses(table, from);
   const minutes = minutesOfRows(table.rows, from);
+  const trainingRows = Math.floor((1 - TEST_SHARE) * table.rows);
+  const leads = options.asRowsStand ? table.symbols.map(() => 0) : leadsOf(table, minutes, trainingRows);
+  const bars = barsOfCloses(table, from, leads);
   const testFrom = startOfLast(minutes, TEST_SHARE);
   const before = sliceBars(bars, Number.NEGATIVE_INFINITY, testFrom);
   const trainTo = endOfTraining(sessionsOf(before), recipe.windowLength + horizonMinutes, testFrom)!;
@@ -93,6 +100,7 @@ export async function evaluateCloses(options: ClosesOptions): Promise<ClosesEval
       testFrom: isoOfMinute(testFrom),
       lastRow: isoOf(minutes[table.rows - 1]),
       nightRatio: nightRatio(table, minutes),
+      leads: Object.fromEntries(table.symbols.flatMap((symbol, s) => (leads[s] === 0 ? [] : [[symbol, leads[s]]]))),
       persistenceWhole: persistenceOfRows(table, horizonMinutes),
       persistence: normalized(new Float64Array(predictedReturn.length)),
       ridge: normalized(ridgeReturn),

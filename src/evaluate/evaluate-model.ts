@@ -13,6 +13,8 @@ export interface EvaluateOptions {
   readonly model: Model;
   /** The bars to score on. Forecasts made, or reaching, into the span the model was fitted on are left out. */
   readonly bars: MarketBars;
+  /** Those of the bars' symbols that are scored; all without them. The others are there for the market. */
+  readonly symbols?: readonly string[];
   /** The bars the model was fitted on, to fit the ridge on; undefined when they are not at hand. */
   readonly trainingBars?: MarketBars;
 }
@@ -76,7 +78,10 @@ export interface ScoredForecasts extends EvaluationInput {
 export async function forecastWindows(options: EvaluateOptions): Promise<ScoredForecasts> {
   const { model, bars, trainingBars } = options;
   const every = model.windows(bars, { requireTarget: true });
-  const kept = outsideOf(every, model);
+  const outside = outsideOf(every, model);
+  const scored = options.symbols && new Set(options.symbols);
+  const isScored = every.symbols.map((symbol) => scored === undefined || scored.has(symbol));
+  const kept = outside.filter((i) => isScored[every.symbol[i]]);
   if (kept.length === 0) {
     const span = fittedSpan(model);
     const fitted = span
@@ -99,7 +104,7 @@ export async function forecastWindows(options: EvaluateOptions): Promise<ScoredF
     high: price(predictions.high),
     ridgeReturn: ridge ? ridgeReturnsOf(ridge, windows, model.recipe) : null,
     liquidity: turnoverPerMinute(bars),
-    fittedWindowsLeftOut: every.starts.length - kept.length,
+    fittedWindowsLeftOut: every.symbol.filter((s) => isScored[s]).length - kept.length,
   };
 }
 

@@ -63,6 +63,8 @@ export interface Evaluation {
   /** The model against the ridge; null without one. */
   readonly modelOverRidge: Comparison | null;
   readonly coverage80: number | null;
+  /** The same in each hour of the session, named by its beginning in New York, as `10:30`; null without an interval. */
+  readonly coverageByHour: Readonly<Record<string, number | null>> | null;
   /** Coverage and width of the model's 80% interval; null without one. */
   readonly interval80: IntervalScore | null;
   readonly verdict: Verdict;
@@ -87,6 +89,8 @@ export function evaluateForecasts(input: EvaluationInput, options: ScoreOptions 
   const { lastClose, targetClose } = windows;
   const still = new Float64Array(model.windows);
   const walk = zeroDriftInterval(windows);
+  const breakdowns = breakDown(input, { ...options, closeRange: prepared.closeRange });
+  const byHour = breakdowns.byHour.map(({ part, coverage80 }) => [part, coverage80] as const);
   return {
     windows: model.windows,
     symbols: new Set(windows.symbol).size,
@@ -101,10 +105,11 @@ export function evaluateForecasts(input: EvaluationInput, options: ScoreOptions 
     ridge: ridgeReturn === null ? null : scorePrepared(prepared, { predictedReturn: ridgeReturn }),
     modelOverRidge: ridgeReturn === null ? null : compareForecasts(prepared, predictedReturn, ridgeReturn),
     coverage80: model.coverage80,
+    coverageByHour: low && high ? Object.fromEntries(byHour) : null,
     interval80: low && high ? scoreIntervals({ low, high, targetClose, lastClose }) : null,
     verdict: verdictOf(model),
     verdictOn: 'skillScaled',
-    breakdowns: breakDown(input, { ...options, closeRange: prepared.closeRange }),
+    breakdowns,
     bootstrap: prepared.bootstrap,
   };
 }

@@ -28,6 +28,10 @@ export function renderCloses(found: ClosesEvaluation): string {
   return [
     `recipe ${found.recipe}, ${found.horizonMinutes} minutes ahead; ${found.rows.toLocaleString('en-US')} rows from ${found.firstRow}; trained to ${found.trainTo}, tested from ${found.testFrom}`,
     `prices move ${found.nightRatio.toFixed(1)} times as far from session to session as from minute to minute`,
+    ...Object.entries(found.leads).map(
+      ([symbol, rows]) =>
+        `${symbol} stood ${Math.abs(rows)} ${Math.abs(rows) === 1 ? 'row' : 'rows'} ${rows > 0 ? 'ahead of' : 'behind'} the others and was put back`,
+    ),
     '',
     ...align(table),
     '',

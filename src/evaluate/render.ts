@@ -39,7 +39,9 @@ export function renderScores(evaluation: Evaluation, options: { readonly parts?:
     const wide = (score: typeof interval80) =>
       `holds ${share(score.coverage)}, mean width ${share(score.meanRelativeWidth, 3)} of the price`;
     lines.push(`80% interval of a random walk of the window's volatility: ${wide(zeroDrift.interval80)}`);
-    lines.push(`80% interval: ${wide(interval80)}`);
+    const hours = breakdowns.byHour.map((part) => part.coverage80!);
+    const byHour = hours.length > 1 ? `; by hour ${share(Math.min(...hours))} to ${share(Math.max(...hours))}` : '';
+    lines.push(`80% interval: ${wide(interval80)}${byHour}`);
   }
   lines.push(
     `verdict: ${evaluation.verdict} (95% interval of scaled skill, ${bootstrap.blocks} blocks of ${bootstrap.blockMinutes} minutes)`,

@@ -6,6 +6,7 @@ export { fillMarket } from './market-rows.ts';
 export { buildWindowsOnThreads, fillMarketOnThreads, type ScaledWindows, scaleOnThreads } from './parallel.ts';
 export * from './recipe.ts';
 export { RECIPE_NAMES, recipeOf } from './recipes.ts';
+export { referencesOf } from './references.ts';
 export { TARGET_LIMIT } from './returns.ts';
 export { isUsable } from './rows.ts';
 export * from './split.ts';

@@ -10,7 +10,7 @@ export interface Calibration {
   readonly level: number;
   /**
    * By hour of the session, from the first: multiples of the network's own distances from the forecast to the
-   * interval's ends (conformal quantiles of the validation part).
+   * interval's ends (conformal quantiles; both sides have the same).
    */
   readonly below: readonly number[];
   readonly above: readonly number[];
@@ -30,7 +30,7 @@ const STRAIN_LIMIT = 0.3;
 export const strainFactor = (strain: number, { usual, slope }: StrainResponse): number =>
   slope === 0 ? 1 : Math.exp(slope * Math.max(-STRAIN_LIMIT, Math.min(STRAIN_LIMIT, strain - usual)));
 
-/** Hours that a session of 390 minutes has begun. */
+/** Hours that a session of 390 minutes has begun; the last one is half an hour. */
 export const HOURS = 7;
 
 /** Nothing fitted: every part as it is, the network's own interval. */
@@ -50,11 +50,15 @@ export interface Predictions {
   readonly high: Float64Array;
 }
 
-/** Hour of the session, from 0, in which a forecast is made. */
+/** How long before a session's end its last part begins, on a half-day too. */
+const LAST_MINUTES = 30;
+
+/** Hour of the session, from 0, in which a forecast is made; its last half hour is the last one, however long it is. */
 export function hourOfSession(asOf: number): number {
-  const minute = (asOf - 1) as EpochMinute;
-  const open = sessionAt(minute)?.open ?? minute;
-  return Math.min(HOURS - 1, Math.floor((asOf - open) / 60));
+  const session = sessionAt((asOf - 1) as EpochMinute);
+  if (session === undefined) return 0;
+  if (session.close - asOf <= LAST_MINUTES) return HOURS - 1;
+  return Math.min(HOURS - 1, Math.floor((asOf - session.open) / 60));
 }
 
 /** `[N]` the forecast: its parts, each with its amplitude. */

@@ -173,16 +173,20 @@ export function replaySource(options: ReplayOptions): LiveSource {
 export async function* replayForecasts(
   options: ReplayRange & {
     readonly symbols: readonly string[];
+    /** Symbols whose bars the forecasts rest on, where they are more than those to forecast. */
+    readonly read?: readonly string[];
     readonly predictor: Predictor;
     readonly newWindows?: NewWindows;
     readonly signal?: AbortSignal;
   },
 ): AsyncGenerator<readonly Forecast[]> {
   const forecaster = new Forecaster(fixedModel(options.predictor), options.newWindows);
-  for await (const bars of replayMinutes(options, options.symbols)) {
+  const wanted = new Set(options.symbols);
+  for await (const bars of replayMinutes(options, options.read ?? options.symbols)) {
     if (options.signal?.aborted) return;
     const { forecasts, failure } = await forecaster.accept(bars);
     if (failure !== undefined) throw failure;
-    if (forecasts.length > 0) yield forecasts;
+    const asked = options.read ? forecasts.filter(({ symbol }) => wanted.has(symbol)) : forecasts;
+    if (asked.length > 0) yield asked;
   }
 }

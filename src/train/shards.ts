@@ -3,7 +3,7 @@
  * and shuffles inside each; batches do not cross pieces. One piece in memory is the ordinary case.
  */
 import { BarcastError } from '../base/index.ts';
-import type { WindowSet } from '../features/index.ts';
+import { selectWindows, type WindowSet } from '../features/index.ts';
 import { epochOrder, shardOrder } from './sampler.ts';
 
 /** What a loaded piece holds. */
@@ -36,6 +36,24 @@ export function sequencesOf(shards: TrainingShards): number {
   let sum = 0;
   for (let shard = 0; shard < shards.count; shard++) sum += shards.sequences(shard);
   return sum;
+}
+
+const LATEST_WINDOWS = 100_000;
+
+/**
+ * Training windows of the last piece, which holds the latest ones: those of its last `minutes` distinct minutes, evenly
+ * thinned to at most {@link LATEST_WINDOWS}.
+ */
+export async function latestTraining(shards: TrainingShards, minutes: number): Promise<WindowSet> {
+  const { windows, training } = await shards.load(shards.count - 1);
+  const distinct = [...new Set(training.map((w) => windows.asOf[w]))].sort((a, b) => a - b);
+  const from = distinct.at(-minutes) ?? Number.NEGATIVE_INFINITY;
+  const late = training.filter((w) => windows.asOf[w] >= from);
+  const step = Math.max(1, Math.ceil(late.length / LATEST_WINDOWS));
+  return selectWindows(
+    windows,
+    late.filter((_, i) => i % step === 0),
+  );
 }
 
 /** Steps of an epoch: a piece's last batch may be smaller than `batch`. */

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { MarketBars } from '../bars/index.ts';
 import { BarcastError, epochMinute, isoOfMinute, type Progress } from '../base/index.ts';
 import { type Collective, soloCollective, together } from '../collective/index.ts';
-import type { Recipe } from '../features/index.ts';
+import type { Recipe, WindowSet } from '../features/index.ts';
 import { type Kernel, type OptimizerSettings, outputsOf } from '../kernel/index.ts';
 import {
   checkModelName,
@@ -14,13 +14,13 @@ import {
   type Validation,
   weightsHash,
 } from '../model/index.ts';
-import { calibrate, validationScore } from './calibrate.ts';
+import { type CalibrationFit, calibrate, validationScore } from './calibrate.ts';
 import { CheckpointFile, COMPUTED_ON, type RunIdentity } from './checkpoint.ts';
 import { runTraining, type TrainingResult, type TrainingRun } from './loop.ts';
 import { forEachOutput, type PreparedTraining, prepareInMemory } from './prepare.ts';
 import type { Restart } from './restarts.ts';
 import type { TrainingSettings } from './schedule.ts';
-import { sequencesOf } from './shards.ts';
+import { latestTraining, sequencesOf } from './shards.ts';
 import { prepareFromStore, type StorePieces } from './store-shards.ts';
 import { trainOnThreads } from './thread-ranks.ts';
 
@@ -79,6 +79,8 @@ export interface TrainAnswer {
 }
 
 const LEAST_WINDOWS = 64;
+/** Distinct minutes that intervals are fitted on: five sessions. A shorter validation part is filled up with training windows. */
+const INTERVAL_MINUTES = 5 * 330;
 
 /** @throws BARCAST_E_TOO_FEW_WINDOWS, BARCAST_E_CHECKPOINT, BARCAST_E_DIVERGED, BARCAST_E_INTERRUPTED */
 export async function trainModel(options: TrainOptions): Promise<TrainAnswer> {
@@ -194,22 +196,28 @@ function identityOf(
 
 async function describe(
   options: TrainOptions,
-  { scaler, validation: validationWindows, windows, symbols, firstAsOf, lastAsOf }: PreparedTraining,
+  { scaler, shards, validation: validationWindows, windows, symbols, firstAsOf, lastAsOf }: PreparedTraining,
   result: TrainingResult,
 ): Promise<{ description: ModelDescription; validation: Validation }> {
   const { recipe, kernel, seed, name } = options;
   const network = await kernel.createNetwork(recipe.network, result.weights);
-  let output: Float32Array;
+  const decodedOf = async (windows: WindowSet) =>
+    recipe.decode(await networkOutputs(network, windows), windows, scaler);
+  let fit: CalibrationFit;
   try {
-    output = await networkOutputs(network, validationWindows);
+    const missing = INTERVAL_MINUTES - new Set(validationWindows.asOf).size;
+    const wanted = recipe.training.validationSplit === 'chronological' && missing > 0;
+    const recent = wanted ? await latestTraining(shards, missing) : undefined;
+    fit = calibrate(
+      validationWindows,
+      await decodedOf(validationWindows),
+      recipe.training.calibrateAmplitude === true,
+      recent && { windows: recent, decoded: await decodedOf(recent) },
+    );
   } finally {
     network.close();
   }
-  const { calibration, skillScaled } = calibrate(
-    validationWindows,
-    recipe.decode(output, validationWindows, scaler),
-    recipe.training.calibrateAmplitude === true,
-  );
+  const { calibration, skillScaled } = fit;
   const best = result.history[result.bestEpoch - 1];
   const validation: Validation = {
     windows: validationWindows.starts.length,

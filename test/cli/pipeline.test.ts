@@ -46,7 +46,9 @@ interface Evaluation {
   readonly persistence: Scores;
   readonly ridge: Scores;
   readonly coverage80: number;
+  readonly coverageByHour: Readonly<Record<string, number>>;
   readonly verdict: string;
+  readonly breakdowns: { readonly bySymbol: readonly { part: string; skill: number; coverage80: number }[] };
 }
 
 describe('from an exchange to live forecasts', () => {
@@ -124,6 +126,9 @@ describe('from an exchange to live forecasts', () => {
     assert.ok(evaluation.model.skillScaled > evaluation.ridge.skillScaled, 'ahead of the ridge');
     assert.ok(share > 0.5 && share < 1.1, `${share} of the best reachable`);
     assert.ok(Math.abs(evaluation.coverage80 - 0.8) < 0.05, `coverage ${evaluation.coverage80}`);
+    assert.deepEqual(Object.keys(evaluation.coverageByHour), ['10:30', '11:30', '12:30', '13:30', '14:30', '15:30']);
+    for (const [hour, coverage] of Object.entries(evaluation.coverageByHour))
+      assert.ok(Math.abs(coverage - 0.8) < 0.1, `coverage ${coverage} in the hour from ${hour}`);
   });
 
   it('predicts and replays the same forecasts, live and from the store', async () => {
@@ -140,6 +145,40 @@ describe('from an exchange to live forecasts', () => {
     const { predictions } = await call<{ predictions: Forecast[] }>('predict', 'first', '--as-of', asOf);
     assert.ok(predictions.some((forecast) => forecast.asOf === asOf));
     const bare = ({ latencyMs: _, ...rest }: Forecast) => rest;
+    // One symbol alone, and the market read beside it: the same to the bit.
+    const [some] = predictions;
+    const alone = await call<{ predictions: Forecast[]; withoutWindow: string[] }>(
+      'predict',
+      'first',
+      '--symbols',
+      some.symbol,
+      '--as-of',
+      asOf,
+    );
+    assert.deepEqual(alone.predictions.map(bare), [bare(some)]);
+    assert.deepEqual(alone.withoutWindow, []);
+    const replayedAlone = await call<{ forecasts: Forecast[] }>(
+      'replay',
+      'first',
+      '--symbols',
+      some.symbol,
+      '--from',
+      TEST_DAYS[1],
+      '--to',
+      TEST_DAYS[1],
+    );
+    assert.deepEqual(
+      replayedAlone.forecasts.map(bare),
+      forecasts.filter(({ symbol }) => symbol === some.symbol).map(bare),
+    );
+    const evaluated = async (...symbols: string[]) =>
+      (await call<Evaluation>('evaluate', 'first', '--from', TEST_DAYS[1], '--to', TEST_DAYS[1], ...symbols)).breakdowns
+        .bySymbol;
+    const all = await evaluated();
+    assert.deepEqual(
+      (await evaluated('--symbols', some.symbol)).map(({ part, skill, coverage80 }) => [part, skill, coverage80]),
+      all.filter(({ part }) => part === some.symbol).map(({ part, skill, coverage80 }) => [part, skill, coverage80]),
+    );
     for (const forecast of predictions) {
       const replayed = forecasts.find((other) => other.symbol === forecast.symbol && other.asOf === forecast.asOf);
       assert.deepEqual(bare(replayed!), bare(forecast));

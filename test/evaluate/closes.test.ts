@@ -6,6 +6,7 @@ import { after, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { sessionOf } from '../../src/bars/index.ts';
 import { type DayString, Random, silentProgress } from '../../src/base/index.ts';
+import { leadsOf } from '../../src/evaluate/closes-leads.ts';
 import {
   barsOfCloses,
   type ClosesTable,
@@ -66,6 +67,34 @@ test('rows that are no sessions from that day on are refused: the prices show no
   assert.ok(nightRatio(table, minutesOfRows(ROWS, JUNE_30.open)) > 5);
   const flat = walk(3, ROWS, 1);
   assert.throws(() => barsOfCloses(flat, JUNE_30.open), { code: 'BARCAST_E_FILE_FORMAT', message: /over a night/ });
+});
+
+test('a column that is ahead of the others is found, and put back within its session', () => {
+  const dice = new Random(4, 2);
+  const minutes = minutesOfRows(ROWS + 2, JUNE_30.open);
+  const market = new Float64Array(ROWS + 2);
+  for (let row = 1; row < market.length; row++) {
+    market[row] = market[row - 1] + (minutes[row] === minutes[row - 1] + 1 ? 1e-3 : 3e-2) * dice.normal();
+  }
+  // A and B are of their rows, C is two rows ahead, D one behind.
+  const columnOf = (lead: number) =>
+    Float64Array.from({ length: ROWS }, (_, row) => Math.exp(market[Math.max(0, row + lead)] + 3e-4 * dice.normal()));
+  const leads = [0, 0, 2, -1];
+  const table: ClosesTable = { symbols: ['A', 'B', 'C', 'D'], closes: leads.map(columnOf), rows: ROWS };
+  const half = ROWS / 2;
+  assert.deepEqual(leadsOf(table, minutes, half), leads);
+  const changed = { ...table, closes: table.closes.map((column) => column.map((price, r) => (r < half ? price : 1))) };
+  assert.deepEqual(leadsOf(changed, minutes, half), leads, 'later rows are not looked at');
+  assert.deepEqual(leadsOf(walk(4, ROWS, 20), minutes, ROWS), [0, 0, 0, 0], 'columns of their own');
+  const bars = barsOfCloses(table, JUNE_30.open, leads);
+  const of = (s: number) => [...bars.minute.subarray(bars.offsets[s], bars.offsets[s + 1])];
+  const priceAt = (s: number, minute: number) => bars.close[bars.offsets[s] + of(s).indexOf(minute)];
+  assert.equal(of(0).length, ROWS);
+  assert.equal(of(2)[0], JUNE_30.open + 2, 'the first two minutes of a session are not known');
+  assert.equal(of(2).length, ROWS - 3 * 2);
+  assert.equal(priceAt(2, JUNE_30.open + 2), table.closes[2][0]);
+  assert.equal(priceAt(3, JUNE_30.open), table.closes[3][1]);
+  assert.equal(of(3).length, ROWS - 3);
 });
 
 test('errors are divided by ranges as worked out by hand', () => {
@@ -147,6 +176,13 @@ test('the public table: nights where the calendar has them, and persistence as p
   assert.throws(() => barsOfCloses(table, sessionOf('2017-06-26' as DayString)!.open), {
     code: 'BARCAST_E_FILE_FORMAT',
   });
+  const leads = leadsOf(table, minutesOfRows(table.rows, from), Math.floor(0.8 * table.rows));
+  assert.deepEqual(
+    table.symbols.filter((_, s) => leads[s] !== 0),
+    ['SP500'],
+    'the index is ahead, as its publishers say',
+  );
+  assert.equal(leads[table.symbols.indexOf('SP500')], 1);
   assert.equal(persistenceOfRows(table, 5).median.toFixed(4), '0.0074');
   assert.equal(persistenceOfRows(table, 1).median.toFixed(4), '0.0034');
 });

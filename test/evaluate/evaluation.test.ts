@@ -108,5 +108,8 @@ test('the table shows model, persistence and ridge in columns', () => {
     lines.at(-1)!,
     /^verdict: edge over persistence \(95% interval of scaled skill, 20 blocks of 33 minutes\)$/,
   );
-  assert.match(lines.at(-2)!, /^80% interval: holds \d\d\.\d%, mean width 0\.\d{3}% of the price$/);
+  assert.match(
+    lines.at(-2)!,
+    /^80% interval: holds \d\d\.\d%, mean width 0\.\d{3}% of the price; by hour \d\d\.\d% to \d\d\.\d%$/,
+  );
 });

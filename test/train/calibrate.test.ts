@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Random } from '../../src/base/index.ts';
 import type { DecodedOutputs, WindowSet } from '../../src/features/index.ts';
-import { applyCalibration } from '../../src/model/index.ts';
+import { applyCalibration, hourOfSession } from '../../src/model/index.ts';
 import { calibrate, conformalQuantile, fitGains } from '../../src/train/index.ts';
 
 describe('the conformal quantile', () => {
@@ -52,16 +52,17 @@ describe('the gains', () => {
 
 describe('intervals', () => {
   /** EpochMinute of an ordinary session's open. */
-  const open = Math.round(Date.parse('2019-12-26T14:30:00Z') / 60_000);
+  const open = Math.round(Date.parse('2019-12-09T14:30:00Z') / 60_000);
+  const minuteOf = (asOf: number) => (asOf - open) % 1440;
 
-  /** Windows whose outcomes have another deviation each hour, and grow with the strain. */
+  /** Windows of five sessions, whose outcomes have another deviation each hour, and grow with the strain. */
   function sample(seed: number, count: number): { windows: WindowSet; decoded: DecodedOutputs } {
     const random = new Random(seed);
     const strain = Float64Array.from({ length: count }, () => 0.2 + 0.3 * (random.uniform() - 0.5));
-    const asOf = Int32Array.from({ length: count }, (_, i) => open + 1 + (i % 390));
+    const asOf = Int32Array.from({ length: count }, (_, i) => open + 1 + (i % 390) + 1440 * (Math.floor(i / 390) % 5));
     const flat = (value: number) => new Float64Array(count).fill(value);
     const targetClose = Float64Array.from({ length: count }, (_, i) => {
-      const hour = Math.floor((asOf[i] - open) / 60);
+      const hour = Math.floor(minuteOf(asOf[i]) / 60);
       return Math.exp(0.01 * random.normal() * (1 + 0.15 * hour) * Math.exp(2 * (strain[i] - 0.2)));
     });
     const windows = {
@@ -92,7 +93,7 @@ describe('intervals', () => {
       return inside / count;
     };
     for (let hour = 0; hour < 6; hour++) {
-      const share = covered((i) => Math.floor((fresh.windows.asOf[i] - open) / 60) === hour);
+      const share = covered((i) => Math.floor(minuteOf(fresh.windows.asOf[i]) / 60) === hour);
       assert.ok(share > 0.75 && share < 0.85, `hour ${hour}: ${share}`);
     }
     for (const [from, to] of [
@@ -102,5 +103,46 @@ describe('intervals', () => {
       const share = covered((i) => fresh.decoded.strain[i] >= from && fresh.decoded.strain[i] < to);
       assert.ok(share > 0.78 && share < 0.82, `strain from ${from} to ${to}: ${share}`);
     }
+  });
+
+  it('take the last half hour of a half-day for that of a whole one', () => {
+    const at = (iso: string) => hourOfSession(Math.round(Date.parse(iso) / 60_000));
+    assert.deepEqual(
+      ['2019-12-23T20:29Z', '2019-12-23T20:30Z', '2019-12-23T21:00Z'].map(at),
+      [5, 6, 6],
+      'a session to 16:00 in New York',
+    );
+    assert.deepEqual(['2019-12-24T17:29Z', '2019-12-24T17:30Z', '2019-12-24T18:00Z'].map(at), [2, 6, 6], 'to 13:00');
+  });
+
+  it('are those of several days where the validation part is short and went one way', () => {
+    // Half an hour in which everything fell, and four sessions of the ordinary kind.
+    const days = sample(3, 78_000);
+    const indices = Array.from({ length: 300 }, (_, i) => i);
+    const slice = (values: Float64Array) => Float64Array.from(indices, (i) => values[i]);
+    const short = {
+      windows: {
+        asOf: Int32Array.from(indices, (i) => open + 300 + (i % 30)),
+        starts: Int32Array.from(indices),
+        lastClose: slice(days.windows.lastClose),
+        targetClose: Float64Array.from(indices, () => Math.exp(-0.03)),
+        volatility: slice(days.windows.volatility),
+      } as unknown as WindowSet,
+      decoded: {
+        parts: [new Float64Array(300)],
+        below: slice(days.decoded.below),
+        above: slice(days.decoded.above),
+        strain: slice(days.decoded.strain),
+      },
+    };
+    const alone = calibrate(short.windows, short.decoded, false).calibration;
+    const { calibration } = calibrate(short.windows, short.decoded, false, days);
+    const ordinary = calibrate(days.windows, days.decoded, false).calibration;
+    assert.deepEqual(calibration.below, calibration.above);
+    calibration.below.forEach((width, hour) => {
+      const far = Math.abs(Math.log(width / ordinary.below[hour]));
+      assert.ok(far < 0.1, `hour ${hour}: ${width} beside ${ordinary.below[hour]}`);
+    });
+    assert.ok(Math.abs(Math.log(alone.below[0] / ordinary.below[0])) > 0.1, 'alone it would be another');
   });
 });
