@@ -8,7 +8,8 @@
  * have it (the mean of the last k minutes' deviations); small deviations count for more than large ones, so some
  * inputs come again limited to +-1.
  */
-import { solvePenalised } from './linear-algebra.ts';
+import { addProducts, paddedWidth, solvePenalised } from './linear-algebra.ts';
+import type { ResidualPaths } from './residual-paths.ts';
 
 /** Where the features lie in a row. */
 export interface LinearColumns {
@@ -26,8 +27,6 @@ const EXPLAINED_LAGS = 5;
 const LIMITED_LAGS = 5;
 /** Minutes that a deviation's mean is taken over. */
 const SPANS = [2, 3, 5, 10, 20, 30, 59];
-/** Longest look-back, rows. */
-const LOOK_BACK = 59;
 
 /** Minutes that moves on surging volume are summed over, and what is left of one a minute later. */
 const SURGE_LAGS = 30;
@@ -70,7 +69,7 @@ const limited = (x: number): number => Math.max(-1, Math.min(1, x));
 /**
  * Writes the inputs of the window whose last row is `last` to `out` `[LINEAR_INPUTS]`.
  * @param stride F, numbers a row
- * @param blind leaves the market's columns out, as if it explained nothing
+ * @param paths those of the matrix; blind ones leave the market's columns out, as if it explained nothing
  */
 export function linearInputs(
   matrix: Float32Array,
@@ -78,10 +77,10 @@ export function linearInputs(
   stride: number,
   columns: LinearColumns,
   scales: WindowScales,
-  blind: boolean,
+  paths: ResidualPaths,
   out: Float64Array,
 ): void {
-  const { logReturn, volume, range, closePosition, explained, peers } = columns;
+  const { logReturn, volume, range, closePosition, explained } = columns;
   const { minuteVolatility, volumeMean, volumeGain } = scales;
   const unit = 1 / minuteVolatility;
   const end = last * stride;
@@ -90,30 +89,18 @@ export function linearInputs(
   for (let k = 0; k < BOUNCE_LAGS; k++) {
     out[i++] = matrix[end - k * stride + closePosition] * matrix[end - k * stride + range] * unit;
   }
-  for (let k = 0; k < EXPLAINED_LAGS; k++) out[i++] = blind ? 0 : matrix[end - k * stride + explained] * unit;
+  for (let k = 0; k < EXPLAINED_LAGS; k++) out[i++] = paths.blind ? 0 : matrix[end - k * stride + explained] * unit;
   for (let k = 0; k < LIMITED_LAGS; k++) out[i++] = limited(out[k]);
-  // Going back, a rise is that of a residual path from a minute to the last one: what the market leaves over, and what
-  // the peers leave over of that.
   const n = SPANS.length;
-  let ofMarket = 0;
-  let ofPeers = 0;
-  let marketSum = 0;
-  let peersSum = 0;
-  let span = 0;
-  for (let k = 1; k <= LOOK_BACK; k++) {
-    const at = end - (k - 1) * stride;
-    if (k === SPANS[span]) {
-      out[i + span] = (marketSum / k) * unit;
-      out[i + n + span] = limited(out[i + span]);
-      out[i + 2 * n + span] = (peersSum / k) * unit;
-      out[i + 3 * n + span] = limited(out[i + 2 * n + span]);
-      span++;
-    }
-    const residual = matrix[at + logReturn] - (blind ? 0 : matrix[at + explained]);
-    ofMarket += residual;
-    ofPeers += residual - (blind ? 0 : matrix[at + peers]);
-    marketSum += ofMarket;
-    peersSum += ofPeers;
+  const place = paths.seek(matrix, last);
+  for (let span = 0; span < n; span++) {
+    const minutes = SPANS[span];
+    const ofMarket = (paths.fromMarket(place, minutes) / minutes) * unit;
+    const ofPeers = (paths.fromPeers(place, minutes) / minutes) * unit;
+    out[i + span] = ofMarket;
+    out[i + n + span] = limited(ofMarket);
+    out[i + 2 * n + span] = ofPeers;
+    out[i + 3 * n + span] = limited(ofPeers);
   }
   const surges = i + 4 * n;
   out.fill(0, surges);
@@ -133,30 +120,57 @@ export function linearForecast(weights: Float32Array, inputs: Float64Array): num
   return Math.max(-FORECAST_LIMIT, Math.min(FORECAST_LIMIT, sum));
 }
 
+/** Inputs and the target of a window, side by side. */
+const WIDTH = paddedWidth(LINEAR_INPUTS + 1);
+/** Windows whose products are summed at a time: they stay in the cache. */
+const WINDOWS_AT_ONCE = 32;
+
+/** Room for the sums of {@link LinearSums}: products of inputs and target, and the windows. */
+export const LINEAR_SUMS = WIDTH * WIDTH + 1;
+
 /** Sums for the ridge regression, window by window. */
-export class LinearFit {
-  readonly #inputs = new Float64Array(LINEAR_INPUTS * LINEAR_INPUTS);
-  readonly #products = new Float64Array(LINEAR_INPUTS);
-  #rows = 0;
+export class LinearSums {
+  /** `[LINEAR_SUMS]` */
+  readonly #sums: Float64Array;
+  readonly #rows = new Float64Array(WINDOWS_AT_ONCE * WIDTH);
+  readonly #inputs: readonly Float64Array[];
+  #held = 0;
 
-  add(inputs: Float64Array, target: number): void {
-    const K = LINEAR_INPUTS;
-    for (let i = 0; i < K; i++) {
-      const value = inputs[i];
-      if (value === 0) continue;
-      this.#products[i] += value * target;
-      for (let j = 0; j <= i; j++) this.#inputs[i * K + j] += value * inputs[j];
-    }
-    this.#rows++;
+  /** @param sums `[LINEAR_SUMS]` that is added to, whole after {@link LinearSums.finish} */
+  constructor(sums: Float64Array) {
+    this.#sums = sums;
+    this.#inputs = Array.from({ length: WINDOWS_AT_ONCE }, (_, i) =>
+      this.#rows.subarray(i * WIDTH, i * WIDTH + LINEAR_INPUTS),
+    );
   }
 
-  /** `[LINEAR_INPUTS]`, all 0 when there are too few windows. */
-  weights(): Float32Array {
-    const K = LINEAR_INPUTS;
-    const none = new Float32Array(K);
-    if (this.#rows < LEAST_WINDOWS_AN_INPUT * K) return none;
-    const penalty = Float64Array.from({ length: K }, (_, i) => PENALTY * this.#inputs[i * K + i] || this.#rows);
-    const solved = solvePenalised(this.#inputs, penalty, this.#products);
-    return solved?.every(Number.isFinite) ? Float32Array.from(solved) : none;
+  /** Where the next window's inputs go before it is added. */
+  get inputs(): Float64Array {
+    return this.#inputs[this.#held];
   }
+
+  add(target: number): void {
+    this.#rows[this.#held * WIDTH + LINEAR_INPUTS] = target;
+    if (++this.#held === WINDOWS_AT_ONCE) this.finish();
+  }
+
+  finish(): void {
+    addProducts(this.#sums, WIDTH, this.#rows, this.#held);
+    this.#sums[WIDTH * WIDTH] += this.#held;
+    this.#held = 0;
+  }
+}
+
+/** Weights `[LINEAR_INPUTS]` from `[LINEAR_SUMS]`, all 0 when there are too few windows. */
+export function linearWeights(sums: Float64Array): Float32Array {
+  const K = LINEAR_INPUTS;
+  const none = new Float32Array(K);
+  const windows = sums[WIDTH * WIDTH];
+  if (windows < LEAST_WINDOWS_AN_INPUT * K) return none;
+  const products = new Float64Array(K * K);
+  for (let i = 0; i < K; i++) for (let j = 0; j <= i; j++) products[i * K + j] = sums[i * WIDTH + j];
+  const penalty = Float64Array.from({ length: K }, (_, i) => PENALTY * products[i * K + i] || windows);
+  // The target is the last row.
+  const solved = solvePenalised(products, penalty, sums.slice(K * WIDTH, K * WIDTH + K));
+  return solved?.every(Number.isFinite) ? Float32Array.from(solved) : none;
 }

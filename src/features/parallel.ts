@@ -5,10 +5,10 @@
 import type { MarketBars } from '../bars/index.ts';
 import { type Allocate, freshShared } from '../base/index.ts';
 import { doBlocks } from './blocks.ts';
-import { fillMarket } from './market-rows.ts';
+import { fillingMarket, fillMarket } from './market-rows.ts';
 import type { FittedScaler, Recipe, WindowOptions, WindowSet } from './recipe.ts';
 import { RECIPE_NAMES, recipeOf } from './recipes.ts';
-import { rangeOfWindows } from './split.ts';
+import { rangeOfWindows, selectWindows } from './window-selection.ts';
 import {
   buildWindows,
   FIRST_ROW,
@@ -166,9 +166,29 @@ export async function fillMarketOnThreads(
   if (recipe.market === undefined || runs === 0) return;
   const shared = isShared(windows.matrix) && isShared(bars.minute) && isNamed(recipe);
   if (!shared || windows.starts.length < LEAST_ITEMS) return fillMarket(windows, recipe, scaler, bars);
-  const runsABlock = Math.ceil(runs / BLOCKS);
-  const task = { kind: 'market', recipe: recipe.name, windows, scaler, bars, runsABlock } as const;
-  await doBlocks(task, Math.ceil(runs / runsABlock), apart);
+  for (const step of fillingMarket(windows, recipe, scaler, bars)) await doBlocks(step, step.blocks, apart);
+}
+
+/**
+ * The recipe's `fit` on some of the windows, on all cores when they are many and over shared memory.
+ * @param training which of them
+ */
+export async function fitOnThreads(
+  windows: WindowSet,
+  training: Int32Array,
+  recipe: Recipe,
+  bars: MarketBars,
+  { apart = false }: ThreadOptions = {},
+): Promise<FittedScaler> {
+  const steps = recipe.fitting?.(windows, training, bars);
+  const shared = isShared(windows.matrix) && isShared(bars.minute) && isNamed(recipe);
+  if (steps === undefined || !shared || training.length < LEAST_ITEMS)
+    return recipe.fit(selectWindows(windows, training), bars);
+  for (;;) {
+    const next = steps.next();
+    if (next.done) return next.value;
+    await doBlocks({ kind: 'fit', recipe: recipe.name, step: next.value }, next.value.blocks, apart);
+  }
 }
 
 /** A scaled window set and its targets. */

@@ -63,6 +63,7 @@ export const sharesOf = (volume: number): number => (Number.isNaN(volume) ? 0 : 
 // Adding and subtracting 1.5 * 2^(52 - b) rounds a small number to a multiple of 2^-b, ties to even, at no cost.
 const TO_2_POW_23 = 1.5 * 2 ** 29;
 const TO_2_POW_16 = 1.5 * 2 ** 36;
+const TO_2_POW_26 = 1.5 * 2 ** 26;
 
 /** Log ratios of prices within one minute are limited to +-0.5: a fall by 39% or a rise by 65%. */
 export const LOG_RATIO_LIMIT = 0.5;
@@ -76,4 +77,9 @@ export function logReturnOf(price: number, base: number): number {
 /** ln(1 + volume) as a multiple of 2^-16; volume at most {@link VOLUME_LIMIT}. */
 export function logVolumeOf(volume: number): number {
   return Math.log(1 + volume) + TO_2_POW_16 - TO_2_POW_16;
+}
+
+/** A part of a log return limited to +-0.25, as a multiple of 2^-26: float32 holds it, and float64 sums over sums of a session. */
+export function returnPartOf(part: number): number {
+  return Math.max(-0.25, Math.min(0.25, part)) + TO_2_POW_26 - TO_2_POW_26;
 }

@@ -1,9 +1,11 @@
 /** What threads do block by block (see `blocks.ts`): finding runs, filling windows from them, scaling those. */
 import type { MarketBars } from '../bars/index.ts';
-import { marketFiller } from './market-rows.ts';
+import type { FitStep } from './fit-steps.ts';
+import { type RecordStep, recordWork } from './market-record.ts';
+import { type FillStep, fillWork } from './market-rows.ts';
 import type { FittedScaler, RecipeName, WindowOptions, WindowSet } from './recipe.ts';
 import { recipeOf } from './recipes.ts';
-import { rangeOfWindows } from './split.ts';
+import { rangeOfWindows } from './window-selection.ts';
 import { fillRuns, findRuns, RUN_FIELDS, type WindowArrays } from './windows.ts';
 
 /** Runs of symbols. Every array is over shared memory. */
@@ -51,26 +53,31 @@ export interface ScaleTask {
   readonly targets: Float32Array;
 }
 
-/** The market's columns of runs. Every array is over shared memory. */
-export interface MarketTask {
-  readonly kind: 'market';
+/** A step of a recipe's fit. Every array is over shared memory. */
+export interface FitTask {
+  readonly kind: 'fit';
   readonly recipe: RecipeName;
-  readonly windows: WindowSet;
-  readonly scaler: FittedScaler;
-  readonly bars: MarketBars;
-  readonly runsABlock: number;
+  readonly step: FitStep;
 }
 
-export type Task = FindTask | FillTask | MarketTask | ScaleTask;
+export type Task = FindTask | FillTask | RecordStep | FillStep | ScaleTask | FitTask;
 
-export const workOf = (task: Task): ((block: number) => void) =>
-  task.kind === 'find'
-    ? findWork(task)
-    : task.kind === 'fill'
-      ? fillWork(task)
-      : task.kind === 'market'
-        ? marketWork(task)
-        : scaleWork(task);
+export function workOf(task: Task): (block: number) => void {
+  switch (task.kind) {
+    case 'find':
+      return findWork(task);
+    case 'fill':
+      return fillRunsWork(task);
+    case 'record':
+      return recordWork(task);
+    case 'market':
+      return fillWork(task);
+    case 'scale':
+      return scaleWork(task);
+    case 'fit':
+      return recipeOf(task.recipe).fitWork!(task.step);
+  }
+}
 
 function findWork({ recipe: name, bars, options, symbols, fields, at, sizes }: FindTask): (block: number) => void {
   const recipe = recipeOf(name);
@@ -81,19 +88,13 @@ function findWork({ recipe: name, bars, options, symbols, fields, at, sizes }: F
   };
 }
 
-function fillWork(task: FillTask): (block: number) => void {
+function fillRunsWork(task: FillTask): (block: number) => void {
   const { bars, options, runFields, runs, firstWindow, arrays, counts } = task;
   const recipe = recipeOf(task.recipe);
   return (block) => {
     const first = firstWindow[block];
     counts[block] = fillRuns(bars, recipe, options, runFields, runs[block], runs[block + 1], arrays, first) - first;
   };
-}
-
-function marketWork({ recipe: name, windows, scaler, bars, runsABlock }: MarketTask): (block: number) => void {
-  const fill = marketFiller(windows, recipeOf(name), scaler, bars);
-  const runs = windows.runs!.firstRow.length;
-  return (block) => fill?.(block * runsABlock, Math.min(runs, (block + 1) * runsABlock));
 }
 
 /** A recipe's own functions work on this many windows at a time: what they allocate stays in the cache. */
