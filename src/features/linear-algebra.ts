@@ -64,12 +64,21 @@ export function addProducts(sums: Float64Array, width: number, rows: Float64Arra
   const end = count * width;
   for (let i = 0; i < width; i += 2) {
     for (let j = 0; j <= i + 1; j += TILE) {
-      let [a0, a1, a2, a3] = [0, 0, 0, 0];
-      let [b0, b1, b2, b3] = [0, 0, 0, 0];
+      let a0 = 0;
+      let a1 = 0;
+      let a2 = 0;
+      let a3 = 0;
+      let b0 = 0;
+      let b1 = 0;
+      let b2 = 0;
+      let b3 = 0;
       for (let p = i, q = j; p < end; p += width, q += width) {
         const x = rows[p];
         const y = rows[p + 1];
-        const [u, v, w, z] = [rows[q], rows[q + 1], rows[q + 2], rows[q + 3]];
+        const u = rows[q];
+        const v = rows[q + 1];
+        const w = rows[q + 2];
+        const z = rows[q + 3];
         a0 += x * u;
         a1 += x * v;
         a2 += x * w;

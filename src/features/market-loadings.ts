@@ -306,7 +306,10 @@ function correlate(
   const products = new Float64Array(n);
   let i = 0;
   for (; i + 4 <= count; i += 4) {
-    const [a, b, c, d] = [values[i], values[i + 1], values[i + 2], values[i + 3]];
+    const a = values[i];
+    const b = values[i + 1];
+    const c = values[i + 2];
+    const d = values[i + 3];
     const p = places[i] * n;
     const q = places[i + 1] * n;
     const r = places[i + 2] * n;

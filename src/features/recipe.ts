@@ -123,8 +123,11 @@ export interface Recipe {
   fitting?(windows: WindowSet, training: Int32Array, bars?: MarketBars): Generator<FitStep, FittedScaler, void>;
   /** What does a block of a step. */
   fitWork?(step: FitStep): (block: number) => void;
-  /** The windows with their shift, gain and scaleStride set by the scaler; the matrix is shared. */
-  scale(windows: WindowSet, scaler: FittedScaler): WindowSet;
+  /**
+   * The windows with their shift, gain and scaleStride set by the scaler; the matrix is shared.
+   * @param into `[N, F]` of zeros each, which a recipe whose windows have their own scales fills instead of new ones
+   */
+  scale(windows: WindowSet, scaler: FittedScaler, into?: Pick<WindowSet, 'shift' | 'gain'>): WindowSet;
 }
 
 export interface WindowOptions {

@@ -22,6 +22,11 @@ export class ResidualPaths {
   /** Row that a path begins with, and the rows that it has. */
   #begin = 0;
   #count = 0;
+  /** Numbers of the rows side by side: log returns, their explained part, log volumes, close positions times ranges. */
+  readonly logReturns = new Float64Array(CAPACITY);
+  readonly explained = new Float64Array(CAPACITY);
+  readonly volumes = new Float64Array(CAPACITY);
+  readonly bounces = new Float64Array(CAPACITY);
   /** P and Q of what the market leaves over, and of what the peers leave over of that. */
   readonly #market = new Float64Array(CAPACITY);
   readonly #marketSums = new Float64Array(CAPACITY);
@@ -49,20 +54,34 @@ export class ResidualPaths {
   }
 
   #extend(matrix: Float32Array, place: number): void {
-    const { logReturn, explained, peers } = this.#columns;
-    const [P, Q, R, S] = [this.#market, this.#marketSums, this.#peers, this.#peersSums];
+    const { logReturn, explained, peers, volume, closePosition, range } = this.#columns;
+    const { logReturns, volumes, bounces, explained: parts } = this;
+    const market = this.#market;
+    const marketSums = this.#marketSums;
+    const ofPeers = this.#peers;
+    const peersSums = this.#peersSums;
+    const seen = this.blind ? 0 : 1;
     const before = this.#count - 1;
-    let [p, q, r, s] = before < 0 ? [0, 0, 0, 0] : [P[before], Q[before], R[before], S[before]];
+    let p = before < 0 ? 0 : market[before];
+    let q = before < 0 ? 0 : marketSums[before];
+    let r = before < 0 ? 0 : ofPeers[before];
+    let s = before < 0 ? 0 : peersSums[before];
     for (let i = this.#count, at = (this.#begin + i) * this.#stride; i <= place; i++, at += this.#stride) {
-      const residual = this.blind ? matrix[at + logReturn] : matrix[at + logReturn] - matrix[at + explained];
+      const whole = matrix[at + logReturn];
+      const part = seen * matrix[at + explained];
+      const residual = whole - part;
+      logReturns[i] = whole;
+      parts[i] = part;
+      volumes[i] = matrix[at + volume];
+      bounces[i] = matrix[at + closePosition] * matrix[at + range];
       p += residual;
       q += p;
-      r += this.blind ? residual : residual - matrix[at + peers];
+      r += residual - seen * matrix[at + peers];
       s += r;
-      P[i] = p;
-      Q[i] = q;
-      R[i] = r;
-      S[i] = s;
+      market[i] = p;
+      marketSums[i] = q;
+      ofPeers[i] = r;
+      peersSums[i] = s;
     }
     this.#count = place + 1;
   }

@@ -12,12 +12,11 @@ import { freshShared } from '../base/index.ts';
 import { inPlace } from './fit-steps.ts';
 import {
   LINEAR_DEVIATIONS,
-  LINEAR_INPUTS,
   LINEAR_SUMS,
   LinearSums,
-  linearForecast,
   linearInputs,
   linearWeights,
+  QuickForecast,
   type WindowScales,
 } from './linear-forecast.ts';
 import { decodeFloats, encodeFloats, fittingMarket, type MarketFitStep, marketFitWork } from './market-model.ts';
@@ -84,39 +83,28 @@ const [LOW, HIGH] = [1, 13];
 /** The interval's ends lie at least this many volatilities from the forecast. */
 const LEAST_DISTANCE = 0.02;
 
+/** Features that are 1 in every row: the window's own scales turn them into constants. */
+const CONSTANTS = [LINEAR, VOLATILITY, TICK, LIQUIDITY, ...LINEAR_DEVIATIONS.map((_, i) => DEVIATION + i)];
+
+/** An empty place for the market, and the constants' ones. */
 const row: RowFormula = {
-  bar(matrix, at, logReturn, high, low, close, volume, minutesSinceOpen) {
+  blank: Float32Array.from({ length: F }, (_, f) => (CONSTANTS.includes(f) ? 1 : 0)),
+  volumeOf: logVolumeOf,
+  bar(matrix, at, logReturn, high, low, close, logVolume, minutesSinceOpen) {
     matrix[at + RETURN] = logReturn;
-    matrix[at + VOLUME] = logVolumeOf(volume);
+    matrix[at + VOLUME] = logVolume;
     matrix[at + RANGE] = logReturnOf(high, low);
     const position = high > low ? (2 * close - high - low) / (high - low) : 0;
     matrix[at + CLOSE_POSITION] = Math.max(-1, Math.min(1, position));
-    matrix[at + QUIET] = 0;
-    ofMinute(matrix, at, minutesSinceOpen);
+    matrix[at + CLOCK] = clockAt(minutesSinceOpen);
   },
   quiet(matrix, at, _close, minutesSinceOpen) {
-    matrix[at + RETURN] = 0;
-    matrix[at + VOLUME] = 0;
-    matrix[at + RANGE] = 0;
-    matrix[at + CLOSE_POSITION] = 0;
     matrix[at + QUIET] = 1;
-    ofMinute(matrix, at, minutesSinceOpen);
+    matrix[at + CLOCK] = clockAt(minutesSinceOpen);
   },
 };
 
-/** What every minute's row has: the clock, an empty place for the market, and the ones that a window's own scales turn into constants. */
-function ofMinute(matrix: Float32Array, at: number, minutesSinceOpen: number): void {
-  matrix[at + CLOCK] = (2 * minutesSinceOpen) / SESSION_MINUTES - 1;
-  matrix[at + EXPLAINED] = 0;
-  matrix[at + PEERS] = 0;
-  matrix[at + TURBULENCE] = 0;
-  matrix[at + STRAIN] = 0;
-  matrix[at + LINEAR] = 1;
-  matrix[at + VOLATILITY] = 1;
-  matrix[at + TICK] = 1;
-  matrix[at + LIQUIDITY] = 1;
-  for (let f = DEVIATION; f < F; f++) matrix[at + f] = 1;
-}
+const clockAt = (minutesSinceOpen: number): number => (2 * minutesSinceOpen) / SESSION_MINUTES - 1;
 
 /** Windows of the training part that the linear forecast is fitted on, and on a share of which the blind one is. */
 const MOST_FITTED = 2 ** 18;
@@ -195,11 +183,11 @@ function lineWork({ windows, wanted, sums }: LineStep): (block: number) => void 
       const scales = scalesOf(volatility[w] / ROOT_HORIZON, shift, gain, w * F);
       const last = starts[w] + WINDOW_LENGTH - 1;
       if (!isBlind(matrix, last)) {
-        linearInputs(matrix, last, F, LINEAR_COLUMNS, scales, seeing, sighted.inputs);
+        linearInputs(matrix, last, scales, seeing, sighted.inputs);
         sighted.add(wanted[w]);
       }
       if (w % BLIND_SHARE !== 0 && starts.length > MOST_FITTED / BLIND_SHARE) continue;
-      linearInputs(matrix, last, F, LINEAR_COLUMNS, scales, unseeing, blind.inputs);
+      linearInputs(matrix, last, scales, unseeing, blind.inputs);
       blind.add(wanted[w]);
     }
     sighted.finish();
@@ -245,16 +233,14 @@ const isBlind = (matrix: Float32Array, last: number): boolean =>
  * Scales of each window `[N, F]`. Window sums are exact (see `rows.ts`), so a sum may slide from one window to the
  * next or be taken afresh: the bits are the same.
  */
-function scale(windows: WindowSet, scaler: FittedScaler): WindowSet {
+function scale(windows: WindowSet, scaler: FittedScaler, into?: Pick<WindowSet, 'shift' | 'gain'>): WindowSet {
   const { matrix, starts, volatility, lastClose } = windows;
   const N = starts.length;
   const T = WINDOW_LENGTH;
-  const shift = new Float32Array(N * F);
-  const gain = new Float32Array(N * F);
-  const weightsOf = (text: unknown) => (typeof text === 'string' ? decodeFloats(text) : undefined);
-  const sighted = weightsOf(scaler.linear);
-  const blindly = weightsOf(scaler.linearBlind);
-  const inputs = new Float64Array(LINEAR_INPUTS);
+  const { shift, gain } = into ?? { shift: new Float32Array(N * F), gain: new Float32Array(N * F) };
+  const lineOf = (text: unknown) => (typeof text === 'string' ? new QuickForecast(decodeFloats(text)) : undefined);
+  const sighted = lineOf(scaler.linear);
+  const blindly = lineOf(scaler.linearBlind);
   const seeing = new ResidualPaths(F, T, LINEAR_COLUMNS, false);
   let unseeing: ResidualPaths | undefined;
   let begin = 0; // the sums hold the rows from begin to end
@@ -299,9 +285,9 @@ function scale(windows: WindowSet, scaler: FittedScaler): WindowSet {
     if (linear) {
       const scales = scalesOf(minuteVolatility, shift, gain, at);
       const paths = blind ? (unseeing ??= new ResidualPaths(F, T, LINEAR_COLUMNS, true)) : seeing;
-      linearInputs(matrix, last, F, LINEAR_COLUMNS, scales, paths, inputs);
-      gain[at + LINEAR] = LINEAR_GAIN * linearForecast(linear, inputs);
-      for (let i = 0; i < LINEAR_DEVIATIONS.length; i++) gain[at + DEVIATION + i] = inputs[LINEAR_DEVIATIONS[i].input];
+      gain[at + LINEAR] = LINEAR_GAIN * linear.of(matrix, last, scales, paths);
+      for (let i = 0; i < LINEAR_DEVIATIONS.length; i++)
+        gain[at + DEVIATION + i] = linear.deviations[LINEAR_DEVIATIONS[i].place];
     }
     const price = lastClose[w];
     gain[at + VOLATILITY] = Math.log(minuteVolatility / 1e-4) / 2 - 0.75;
@@ -326,7 +312,10 @@ const linearOf = ({ gain }: WindowSet, w: number): number => gain[w * F + LINEAR
 
 /** `[N]` what the linear forecast leaves over; NaN where targetClose is. */
 function targets(windows: WindowSet): Float32Array {
-  return Float32Array.from(scaledReturns(windows), (wanted, w) => wanted - linearOf(windows, w));
+  const wanted = scaledReturns(windows);
+  const out = new Float32Array(wanted.length);
+  for (let w = 0; w < out.length; w++) out[w] = wanted[w] - linearOf(windows, w);
+  return out;
 }
 
 /** The linear forecast and the mean of the quantiles, times the volatility; the interval's ends are two of them. */

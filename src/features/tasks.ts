@@ -46,7 +46,7 @@ export interface ScaleTask {
   readonly windows: WindowSet;
   readonly scaler: FittedScaler;
   readonly windowsABlock: number;
-  /** `[N, scaleStride]`; both are empty where all windows share one scale. */
+  /** `[N, scaleStride]` of zeros; both are empty where all windows share one scale. */
   readonly shift: Float32Array;
   readonly gain: Float32Array;
   /** `[N]` */
@@ -104,14 +104,15 @@ function scaleWork(task: ScaleTask): (block: number) => void {
   const { windows, scaler, windowsABlock, shift, gain, targets } = task;
   const recipe = recipeOf(task.recipe);
   const N = windows.starts.length;
+  const stride = shift.length / N;
+  const rowsOf = (all: Float32Array, from: number, to: number) => all.subarray(from * stride, to * stride);
   return (block) => {
     const end = Math.min(N, (block + 1) * windowsABlock);
     for (let from = block * windowsABlock; from < end; from += WINDOWS_AT_ONCE) {
-      const scaled = recipe.scale(rangeOfWindows(windows, from, Math.min(end, from + WINDOWS_AT_ONCE)), scaler);
+      const to = Math.min(end, from + WINDOWS_AT_ONCE);
+      const into = shift.length === 0 ? undefined : { shift: rowsOf(shift, from, to), gain: rowsOf(gain, from, to) };
+      const scaled = recipe.scale(rangeOfWindows(windows, from, to), scaler, into);
       targets.set(recipe.targets(scaled, scaler), from);
-      if (shift.length === 0) continue;
-      shift.set(scaled.shift, from * scaled.scaleStride);
-      gain.set(scaled.gain, from * scaled.scaleStride);
     }
   };
 }

@@ -8,7 +8,7 @@
 import { type MarketBars, sessionAt } from '../bars/index.ts';
 import { type Allocate, BarcastError, type EpochMinute } from '../base/index.ts';
 import type { BuildWindows, Recipe, RowRuns, WindowOptions, WindowSet } from './recipe.ts';
-import { isUsable, logReturnOf, sharesOf } from './rows.ts';
+import { isUsable, logReturnOf, type RowFormula, SESSION_MINUTES, sharesOf } from './rows.ts';
 import { windowVolatility } from './volatility.ts';
 
 /** Consecutive bars that one stretch of rows is made of. Five numbers a run in one growing array. */
@@ -107,51 +107,41 @@ export function fillRuns(
   window: number,
 ): number {
   const T = recipe.windowLength;
-  const F = recipe.features.length;
   const H = recipe.horizonMinutes;
   const { row } = recipe;
   const { most } = recipe.quiet;
-  const { minute, open, high, low, close, volume } = bars;
+  const { minute, close } = bars;
   const from = options.asOfFrom ?? Number.NEGATIVE_INFINITY;
   const to = options.asOfTo ?? Number.POSITIVE_INFINITY;
 
-  const { matrix, starts, symbol, asOf, lastClose, targetClose, volatility } = arrays;
-  let squares = new Float64Array(512);
+  const { starts, symbol, asOf, lastClose, targetClose, volatility } = arrays;
+  const squares = new Float64Array(SESSION_MINUTES);
+  const traded = new Float64Array(SESSION_MINUTES);
   let windows = window;
 
   for (let run = firstRun; run < endRun; run++) {
     const [ofSymbol, first, last, firstRow, sessionOpen] = runFields.subarray(run * RUN_FIELDS, (run + 1) * RUN_FIELDS);
-    if (last - first >= squares.length) squares = new Float64Array(last - first + 1);
+    fillBlank(arrays.matrix, row.blank, firstRow, minute[last] - minute[first] + 1);
+    for (let bar = first; bar <= last; bar++) traded[bar - first] = row.volumeOf(sharesOf(bars.volume[bar]));
+    fillRows(bars, row, first, last, firstRow, sessionOpen, traded, arrays.matrix, squares);
     const rowAtMinute0 = firstRow - minute[first];
     const firstFullMinute = minute[first] + T - 1;
-    let previousMinute = minute[first] - 1;
-    let previousClose = open[first];
+    const lastMinute = minute[last];
     let tail = first; // the first bar inside the window
     let ahead = first; // the last bar at or before the end of the horizon
     let sumOfSquares = 0;
     for (let bar = first; bar <= last; bar++) {
       const now = minute[bar];
-      const price = close[bar];
-      for (let m = previousMinute + 1; m < now; m++) {
-        row.quiet(matrix, (rowAtMinute0 + m) * F, previousClose, m - sessionOpen);
-      }
-      const logReturn = logReturnOf(price, previousClose);
-      const at = (rowAtMinute0 + now) * F;
-      row.bar(matrix, at, logReturn, high[bar], low[bar], price, sharesOf(volume[bar]), now - sessionOpen);
-      previousMinute = now;
-      previousClose = price;
-
-      const square = logReturn * logReturn;
-      squares[bar - first] = square;
-      sumOfSquares += square;
+      sumOfSquares += squares[bar - first];
       while (minute[tail] <= now - T) sumOfSquares -= squares[tail++ - first];
       if (now < firstFullMinute || T - (bar - tail + 1) > most || now + 1 < from || now + 1 >= to) continue;
-      const known = now + H <= minute[last];
+      const known = now + H <= lastMinute;
       if (!known && options.requireTarget) continue;
       if (known) {
         if (ahead < bar) ahead = bar;
         while (ahead < last && minute[ahead + 1] <= now + H) ahead++;
       }
+      const price = close[bar];
       starts[windows] = rowAtMinute0 + now - T + 1;
       symbol[windows] = ofSymbol;
       asOf[windows] = now + 1;
@@ -162,6 +152,49 @@ export function fillRuns(
     }
   }
   return windows;
+}
+
+/**
+ * The rows of a run, and the squares of its bars' log returns; apart from the windows, so that each loop is small.
+ * @param traded what a row takes of the volume of each bar
+ */
+function fillRows(
+  { minute, open, high, low, close }: MarketBars,
+  row: RowFormula,
+  first: number,
+  last: number,
+  firstRow: number,
+  sessionOpen: number,
+  traded: Float64Array,
+  matrix: Float32Array,
+  squares: Float64Array,
+): void {
+  const F = row.blank.length;
+  let at = firstRow * F;
+  let next = minute[first]; // the minute of the row at `at`
+  let price = open[first];
+  for (let bar = first; bar <= last; bar++) {
+    const now = minute[bar];
+    for (; next < now; next++, at += F) row.quiet(matrix, at, price, next - sessionOpen);
+    const logReturn = logReturnOf(close[bar], price);
+    price = close[bar];
+    row.bar(matrix, at, logReturn, high[bar], low[bar], price, traded[bar - first], now - sessionOpen);
+    squares[bar - first] = logReturn * logReturn;
+    next++;
+    at += F;
+  }
+}
+
+/** Blank rows: the first one, then copies of twice as many each time. */
+function fillBlank(matrix: Float32Array, blank: Float32Array, firstRow: number, rows: number): void {
+  const F = blank.length;
+  const begin = firstRow * F;
+  matrix.set(blank, begin);
+  for (let done = 1; done < rows; ) {
+    const count = Math.min(done, rows - done);
+    matrix.copyWithin(begin + done * F, begin, begin + count * F);
+    done += count;
+  }
 }
 
 const shortestRunOf = (recipe: Recipe, { requireTarget }: WindowOptions): number =>

@@ -5,6 +5,7 @@ import {
   buildWindowsOnThreads,
   chronologicalSplit,
   type FittedScaler,
+  fitOnThreads,
   type Recipe,
   randomSplit,
   scaleOnThreads,
@@ -42,7 +43,7 @@ export async function prepareInMemory(
     recipe.training.validationSplit === 'random'
       ? randomSplit(windows, settings.validationShare, seed)
       : chronologicalSplit(windows, settings.validationShare);
-  const scaler = recipe.fit(selectWindows(windows, training), bars);
+  const scaler = await fitOnThreads(windows, training, recipe, bars);
   const { windows: scaled, targets: own } = await scaleOnThreads(windows, recipe, scaler);
   const targets = forEachOutput(own, outputsOf(recipe.network));
   const hash = createHash('sha256');
