@@ -107,7 +107,7 @@ const row: RowFormula = {
 const clockAt = (minutesSinceOpen: number): number => (2 * minutesSinceOpen) / SESSION_MINUTES - 1;
 
 /** Windows of the training part that the linear forecast is fitted on, and on a share of which the blind one is. */
-const MOST_FITTED = 2 ** 18;
+const MOST_FITTED = 400_000;
 const BLIND_SHARE = 4;
 const WINDOWS_A_BLOCK = 4096;
 
