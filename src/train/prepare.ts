@@ -46,8 +46,8 @@ export async function prepareInMemory(
   const scaler = await fitOnThreads(windows, training, recipe, bars);
   const { windows: scaled, targets: own } = await scaleOnThreads(windows, recipe, scaler);
   const targets = forEachOutput(own, outputsOf(recipe.network));
-  const hash = createHash('sha256');
-  for (const array of [scaled.matrix, scaled.starts, scaled.shift, scaled.gain, targets]) {
+  const hash = createHash('sha256').update(JSON.stringify([bars.symbols, scaler]));
+  for (const array of [bars.offsets, bars.minute, bars.open, bars.high, bars.low, bars.close, bars.volume]) {
     hash.update(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
   }
   const [firstAsOf, lastAsOf] = rangeOf(windows.asOf);
