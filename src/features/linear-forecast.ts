@@ -12,16 +12,6 @@ import { fastTanh } from './fast-tanh.ts';
 import { addProducts, paddedWidth, solvePenalised } from './linear-algebra.ts';
 import type { ResidualPaths } from './residual-paths.ts';
 
-/** Where the features lie in a row. */
-export interface LinearColumns {
-  readonly logReturn: number;
-  readonly volume: number;
-  readonly range: number;
-  readonly closePosition: number;
-  readonly explained: number;
-  readonly peers: number;
-}
-
 const OWN_LAGS = 20;
 const BOUNCE_LAGS = 5;
 const EXPLAINED_LAGS = 5;

@@ -8,7 +8,15 @@
  *     P(t) = sum up to t of the residuals        Q(t) = sum up to t of P
  *     sum over j from 1 to k - 1 of P(t) - P(t - j)  =  (k - 1) P(t) - (Q(t - 1) - Q(t - k))
  */
-import type { LinearColumns } from './linear-forecast.ts';
+/** Where the features lie in a row. */
+export interface LinearColumns {
+  readonly logReturn: number;
+  readonly volume: number;
+  readonly range: number;
+  readonly closePosition: number;
+  readonly explained: number;
+  readonly peers: number;
+}
 
 /** Rows that a path goes on for before it begins anew. */
 const CAPACITY = 1024;
