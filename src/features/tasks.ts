@@ -19,7 +19,7 @@ export interface FindTask {
   /** Receives the runs of a block, its rows counted from 0, from place `at[block]` on. */
   readonly fields: Int32Array;
   readonly at: Int32Array;
-  /** `[blocks, 3]` receives its runs, its rows and the windows it has at most. */
+  /** `[blocks, 3]` receives its runs, its rows and its windows. */
   readonly sizes: Int32Array;
 }
 
@@ -35,8 +35,6 @@ export interface FillTask {
   /** `[blocks]` number of its first window. */
   readonly firstWindow: Int32Array;
   readonly arrays: WindowArrays;
-  /** `[blocks]` receives how many windows it has. */
-  readonly counts: Int32Array;
 }
 
 /** Scales and targets of windows. Every array is over shared memory. */
@@ -84,17 +82,15 @@ function findWork({ recipe: name, bars, options, symbols, fields, at, sizes }: F
   return (block) => {
     const runs = findRuns(bars, recipe, options, symbols[block], symbols[block + 1]);
     fields.set(runs.fields.subarray(0, runs.count * RUN_FIELDS), at[block]);
-    sizes.set([runs.count, runs.rows, runs.windowsAtMost], block * 3);
+    sizes.set([runs.count, runs.rows, runs.windows], block * 3);
   };
 }
 
 function fillRunsWork(task: FillTask): (block: number) => void {
-  const { bars, options, runFields, runs, firstWindow, arrays, counts } = task;
+  const { bars, options, runFields, runs, firstWindow, arrays } = task;
   const recipe = recipeOf(task.recipe);
-  return (block) => {
-    const first = firstWindow[block];
-    counts[block] = fillRuns(bars, recipe, options, runFields, runs[block], runs[block + 1], arrays, first) - first;
-  };
+  return (block) =>
+    fillRuns(bars, recipe, options, runFields, runs[block], runs[block + 1], arrays, firstWindow[block]);
 }
 
 /** A recipe's own functions work on this many windows at a time: what they allocate stays in the cache. */
