@@ -1,11 +1,19 @@
 /** Answers of DuckDB as typed arrays: its vectors as they are, chunk after chunk. */
 import type { DuckDBConnection, DuckDBDataChunk } from '@duckdb/node-api';
 
-/** A query's chunks, as they come. */
+/** A query's chunks, as they come: the next one is on its way while one is used. */
 export async function* chunksOf(connection: DuckDBConnection, sql: string): AsyncGenerator<DuckDBDataChunk> {
   const result = await connection.stream(sql);
-  for (let chunk = await result.fetchChunk(); chunk !== null && chunk.rowCount > 0; chunk = await result.fetchChunk())
-    yield chunk;
+  let next = result.fetchChunk();
+  try {
+    for (let chunk = await next; chunk !== null && chunk.rowCount > 0; chunk = await next) {
+      next = result.fetchChunk();
+      yield chunk;
+    }
+  } finally {
+    // Whoever stops early may close the connection.
+    await next.catch(() => {});
+  }
 }
 
 /** A column of a chunk as DuckDB holds it, null as NaN: no object is made for a value. */
