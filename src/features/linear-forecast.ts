@@ -18,6 +18,7 @@ const EXPLAINED_LAGS = 5;
 const LIMITED_LAGS = 5;
 /** Minutes that a deviation's mean is taken over. */
 const SPANS = [2, 3, 5, 10, 20, 30, 59];
+const PER_MINUTE = Float64Array.from(SPANS, (minutes) => 1 / minutes);
 
 /** Minutes that moves on surging volume are summed over, and what is left of one a minute later. */
 const SURGE_LAGS = 30;
@@ -185,8 +186,9 @@ export class QuickForecast {
     let sum = 0;
     for (let span = 0; span < n; span++) {
       const minutes = SPANS[span];
-      const ofMarket = (paths.fromMarket(place, minutes) / minutes) * unit;
-      const ofPeers = (paths.fromPeers(place, minutes) / minutes) * unit;
+      const share = unit * PER_MINUTE[span];
+      const ofMarket = paths.fromMarket(place, minutes) * share;
+      const ofPeers = paths.fromPeers(place, minutes) * share;
       found[span] = ofMarket;
       found[n + span] = ofPeers;
       sum += weights[span] * ofMarket + weights[n + span] * limited(ofMarket);

@@ -19,6 +19,7 @@ import {
   QuickForecast,
   type WindowScales,
 } from './linear-forecast.ts';
+import { logAboveOne, logRatio } from './logarithms.ts';
 import { decodeFloats, encodeFloats, fittingMarket, type MarketFitStep, marketFitWork } from './market-model.ts';
 import type { RecordStep } from './market-record.ts';
 import { type FillStep, fillingMarket, marketFillWork } from './market-rows.ts';
@@ -290,9 +291,9 @@ function scale(windows: WindowSet, scaler: FittedScaler, into?: Pick<WindowSet, 
         gain[at + DEVIATION + i] = linear.deviations[LINEAR_DEVIATIONS[i].place];
     }
     const price = lastClose[w];
-    gain[at + VOLATILITY] = Math.log(minuteVolatility / 1e-4) / 2 - 0.75;
+    gain[at + VOLATILITY] = logAboveOne(minuteVolatility / 1e-4) / 2 - 0.75;
     gain[at + TICK] = tickOf(price) / (price * minuteVolatility);
-    gain[at + LIQUIDITY] = (mean + Math.log(price) - 10) / 4;
+    gain[at + LIQUIDITY] = (mean + logAboveOne(price) - 10) / 4;
   }
   return { ...windows, shift, gain, scaleStride: F };
 }
@@ -301,7 +302,7 @@ function scale(windows: WindowSet, scaler: FittedScaler, into?: Pick<WindowSet, 
 function scaledReturns({ lastClose, targetClose, volatility }: WindowSet): Float64Array {
   const out = new Float64Array(lastClose.length);
   for (let w = 0; w < out.length; w++) {
-    const target = Math.log(targetClose[w] / lastClose[w]) / volatility[w];
+    const target = logRatio(targetClose[w], lastClose[w]) / volatility[w];
     out[w] = Math.max(-TARGET_LIMIT, Math.min(TARGET_LIMIT, target));
   }
   return out;
