@@ -28,7 +28,7 @@ action<{ symbols: number; sessions: number; seconds: number }>(dataCommand, asyn
       (of) =>
         `rows to windows: ${millions(of.windowsPerSecond)} windows/s of ${of.recipe}, ${of.features} features, in used memory ${millions(of.inUsedMemoryPerSecond)}, ${spread(of.timing)}`,
     ),
-    `store to what is trained on: ${ready.windows.toLocaleString('en-US')} windows, ${spread(ready.timing)}; fitting the recipe before it ${ready.fitSeconds.toFixed(2)} s`,
+    `store to what is trained on: ${ready.windows.toLocaleString('en-US')} windows, by a scaler fitted before, ${spread(ready.timing)}; with the fit in it ${spread(ready.withFitTiming)}; the fit alone ${spread(ready.fitTiming)}`,
     `trades to bars: ${millions(trades.tradesPerSecond)} trades/s, with corrections ${millions(trades.withCorrectionsPerSecond)}, ${spread(trades.timing)}`,
     `NDJSON to bars: ${millions(ndjson.tradesPerSecond)} trades/s, ${spread(ndjson.timing)}`,
   ].join('\n');

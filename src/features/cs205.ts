@@ -17,13 +17,14 @@ const FEATURES = ['close', 'volume'];
 const F = FEATURES.length;
 
 const row: RowFormula = {
+  blank: new Float32Array(F),
+  volumeOf: (shares) => shares,
   bar(matrix, at, _logReturn, _high, _low, close, volume) {
     matrix[at] = close;
     matrix[at + 1] = volume;
   },
   quiet(matrix, at, close) {
     matrix[at] = close;
-    matrix[at + 1] = 0;
   },
 };
 

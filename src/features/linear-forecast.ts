@@ -8,17 +8,9 @@
  * have it (the mean of the last k minutes' deviations); small deviations count for more than large ones, so some
  * inputs come again limited to +-1.
  */
-import { solvePenalised } from './linear-algebra.ts';
-
-/** Where the features lie in a row. */
-export interface LinearColumns {
-  readonly logReturn: number;
-  readonly volume: number;
-  readonly range: number;
-  readonly closePosition: number;
-  readonly explained: number;
-  readonly peers: number;
-}
+import { fastTanh } from './fast-tanh.ts';
+import { addProducts, paddedWidth, solvePenalised } from './linear-algebra.ts';
+import type { ResidualPaths } from './residual-paths.ts';
 
 const OWN_LAGS = 20;
 const BOUNCE_LAGS = 5;
@@ -26,27 +18,26 @@ const EXPLAINED_LAGS = 5;
 const LIMITED_LAGS = 5;
 /** Minutes that a deviation's mean is taken over. */
 const SPANS = [2, 3, 5, 10, 20, 30, 59];
-/** Longest look-back, rows. */
-const LOOK_BACK = 59;
+const PER_MINUTE = Float64Array.from(SPANS, (minutes) => 1 / minutes);
 
 /** Minutes that moves on surging volume are summed over, and what is left of one a minute later. */
 const SURGE_LAGS = 30;
 const SURGE_STEEPNESS = 1.5;
-const SURGE_DECAYS = [0.5, 0.8, 0.9, 0.96];
+const SURGE_DECAYS = [0.5, 0.8, 0.9, 0.96] as const;
 
 export const LINEAR_INPUTS =
   OWN_LAGS + BOUNCE_LAGS + EXPLAINED_LAGS + LIMITED_LAGS + 4 * SPANS.length + SURGE_DECAYS.length;
 
-const MARKET_AT = OWN_LAGS + BOUNCE_LAGS + EXPLAINED_LAGS + LIMITED_LAGS;
-const PEERS_AT = MARKET_AT + 2 * SPANS.length;
+const fromMarket = (minutes: number) => SPANS.indexOf(minutes);
+const fromPeers = (minutes: number) => SPANS.length + SPANS.indexOf(minutes);
 
 /** Inputs that the network sees too: deviations from the market and from the peers over a few spans. */
 export const LINEAR_DEVIATIONS = [
-  { name: 'marketDeviation5', input: MARKET_AT + SPANS.indexOf(5) },
-  { name: 'marketDeviation59', input: MARKET_AT + SPANS.indexOf(59) },
-  { name: 'peerDeviation3', input: PEERS_AT + SPANS.indexOf(3) },
-  { name: 'peerDeviation10', input: PEERS_AT + SPANS.indexOf(10) },
-  { name: 'peerDeviation59', input: PEERS_AT + SPANS.indexOf(59) },
+  { name: 'marketDeviation5', place: fromMarket(5) },
+  { name: 'marketDeviation59', place: fromMarket(59) },
+  { name: 'peerDeviation3', place: fromPeers(3) },
+  { name: 'peerDeviation10', place: fromPeers(10) },
+  { name: 'peerDeviation59', place: fromPeers(59) },
 ] as const;
 
 /** A forecast is limited to this many volatilities. */
@@ -69,94 +60,195 @@ const limited = (x: number): number => Math.max(-1, Math.min(1, x));
 
 /**
  * Writes the inputs of the window whose last row is `last` to `out` `[LINEAR_INPUTS]`.
- * @param stride F, numbers a row
- * @param blind leaves the market's columns out, as if it explained nothing
+ * @param paths those of the matrix; blind ones leave the market's columns out, as if it explained nothing
  */
 export function linearInputs(
   matrix: Float32Array,
   last: number,
-  stride: number,
-  columns: LinearColumns,
   scales: WindowScales,
-  blind: boolean,
+  paths: ResidualPaths,
   out: Float64Array,
 ): void {
-  const { logReturn, volume, range, closePosition, explained, peers } = columns;
   const { minuteVolatility, volumeMean, volumeGain } = scales;
   const unit = 1 / minuteVolatility;
-  const end = last * stride;
+  const place = paths.seek(matrix, last);
+  const { logReturns, explained, volumes, bounces } = paths;
   let i = 0;
-  for (let k = 0; k < OWN_LAGS; k++) out[i++] = matrix[end - k * stride + logReturn] * unit;
-  for (let k = 0; k < BOUNCE_LAGS; k++) {
-    out[i++] = matrix[end - k * stride + closePosition] * matrix[end - k * stride + range] * unit;
-  }
-  for (let k = 0; k < EXPLAINED_LAGS; k++) out[i++] = blind ? 0 : matrix[end - k * stride + explained] * unit;
+  for (let k = 0; k < OWN_LAGS; k++) out[i++] = logReturns[place - k] * unit;
+  for (let k = 0; k < BOUNCE_LAGS; k++) out[i++] = bounces[place - k] * unit;
+  for (let k = 0; k < EXPLAINED_LAGS; k++) out[i++] = explained[place - k] * unit;
   for (let k = 0; k < LIMITED_LAGS; k++) out[i++] = limited(out[k]);
-  // Going back, a rise is that of a residual path from a minute to the last one: what the market leaves over, and what
-  // the peers leave over of that.
   const n = SPANS.length;
-  let ofMarket = 0;
-  let ofPeers = 0;
-  let marketSum = 0;
-  let peersSum = 0;
-  let span = 0;
-  for (let k = 1; k <= LOOK_BACK; k++) {
-    const at = end - (k - 1) * stride;
-    if (k === SPANS[span]) {
-      out[i + span] = (marketSum / k) * unit;
-      out[i + n + span] = limited(out[i + span]);
-      out[i + 2 * n + span] = (peersSum / k) * unit;
-      out[i + 3 * n + span] = limited(out[i + 2 * n + span]);
-      span++;
-    }
-    const residual = matrix[at + logReturn] - (blind ? 0 : matrix[at + explained]);
-    ofMarket += residual;
-    ofPeers += residual - (blind ? 0 : matrix[at + peers]);
-    marketSum += ofMarket;
-    peersSum += ofPeers;
+  for (let span = 0; span < n; span++) {
+    const minutes = SPANS[span];
+    const ofMarket = (paths.fromMarket(place, minutes) / minutes) * unit;
+    const ofPeers = (paths.fromPeers(place, minutes) / minutes) * unit;
+    out[i + span] = ofMarket;
+    out[i + n + span] = limited(ofMarket);
+    out[i + 2 * n + span] = ofPeers;
+    out[i + 3 * n + span] = limited(ofPeers);
+  }
+  const steepness = SURGE_STEEPNESS * volumeGain;
+  const d0 = SURGE_DECAYS[0];
+  const d1 = SURGE_DECAYS[1];
+  const d2 = SURGE_DECAYS[2];
+  const d3 = SURGE_DECAYS[3];
+  let s0 = 0;
+  let s1 = 0;
+  let s2 = 0;
+  let s3 = 0;
+  for (let at = place - SURGE_LAGS + 1; at <= place; at++) {
+    const move = logReturns[at];
+    const signed = move === 0 ? 0 : move * fastTanh(steepness * (volumes[at] - volumeMean));
+    s0 = d0 * s0 + signed;
+    s1 = d1 * s1 + signed;
+    s2 = d2 * s2 + signed;
+    s3 = d3 * s3 + signed;
   }
   const surges = i + 4 * n;
-  out.fill(0, surges);
-  for (let k = SURGE_LAGS - 1; k >= 0; k--) {
-    const at = end - k * stride;
-    const move = matrix[at + logReturn];
-    const signed =
-      move === 0 ? 0 : move * unit * Math.tanh(SURGE_STEEPNESS * (matrix[at + volume] - volumeMean) * volumeGain);
-    for (let d = 0; d < SURGE_DECAYS.length; d++) out[surges + d] = SURGE_DECAYS[d] * out[surges + d] + signed;
-  }
+  out[surges] = s0 * unit;
+  out[surges + 1] = s1 * unit;
+  out[surges + 2] = s2 * unit;
+  out[surges + 3] = s3 * unit;
 }
+
+const limitedForecast = (x: number): number => Math.max(-FORECAST_LIMIT, Math.min(FORECAST_LIMIT, x));
 
 /** Weights `[LINEAR_INPUTS]` applied to a window's inputs: the scaled return forecast. */
 export function linearForecast(weights: Float32Array, inputs: Float64Array): number {
   let sum = 0;
   for (let i = 0; i < weights.length; i++) sum += weights[i] * inputs[i];
-  return Math.max(-FORECAST_LIMIT, Math.min(FORECAST_LIMIT, sum));
+  return limitedForecast(sum);
 }
 
-/** Sums for the ridge regression, window by window. */
-export class LinearFit {
-  readonly #inputs = new Float64Array(LINEAR_INPUTS * LINEAR_INPUTS);
-  readonly #products = new Float64Array(LINEAR_INPUTS);
-  #rows = 0;
+/**
+ * {@link linearForecast} of {@link linearInputs} at a fraction of the time, for all windows that are scaled: what is
+ * linear in the same minute's return is added up beforehand, and the decays of the surges are one kernel over the lags.
+ * The two differ in the last bits; batch and live both use this one.
+ */
+export class QuickForecast {
+  /** By lag: weights of the return and of the return on surging volume, the bounce, the explained, the limited return. */
+  readonly #own = new Float64Array(SURGE_LAGS);
+  readonly #surge = new Float64Array(SURGE_LAGS);
+  readonly #bounce: Float64Array;
+  readonly #explained: Float64Array;
+  readonly #limited: Float64Array;
+  /** `[4, SPANS]` of the deviations, as they are and limited, from the market and from the peers. */
+  readonly #deviations: Float64Array;
+  /** `[2, SPANS]` the last window's deviations from the market and from the peers. */
+  readonly deviations = new Float64Array(2 * SPANS.length);
 
-  add(inputs: Float64Array, target: number): void {
-    const K = LINEAR_INPUTS;
-    for (let i = 0; i < K; i++) {
-      const value = inputs[i];
-      if (value === 0) continue;
-      this.#products[i] += value * target;
-      for (let j = 0; j <= i; j++) this.#inputs[i * K + j] += value * inputs[j];
+  constructor(weights: Float32Array) {
+    let at = 0;
+    const next = (count: number) => Float64Array.from(weights.subarray(at, (at += count)));
+    this.#own.set(next(OWN_LAGS));
+    this.#bounce = next(BOUNCE_LAGS);
+    this.#explained = next(EXPLAINED_LAGS);
+    this.#limited = next(LIMITED_LAGS);
+    this.#deviations = next(4 * SPANS.length);
+    const ofDecays = next(SURGE_DECAYS.length);
+    for (let k = 0; k < SURGE_LAGS; k++)
+      SURGE_DECAYS.forEach((decay, d) => {
+        this.#surge[k] += ofDecays[d] * decay ** k;
+      });
+  }
+
+  /** The forecast of the window whose last row is `last`, and its deviations. */
+  of(matrix: Float32Array, last: number, scales: WindowScales, paths: ResidualPaths): number {
+    const { minuteVolatility, volumeMean, volumeGain } = scales;
+    const unit = 1 / minuteVolatility;
+    const place = paths.seek(matrix, last);
+    const { logReturns, explained, volumes, bounces } = paths;
+    const own = this.#own;
+    const surge = this.#surge;
+    const bounce = this.#bounce;
+    const ofExplained = this.#explained;
+    const ofLimited = this.#limited;
+    const steepness = SURGE_STEEPNESS * volumeGain;
+    let returns = 0;
+    for (let k = 0; k < SURGE_LAGS; k++) {
+      const move = logReturns[place - k];
+      if (move === 0) continue;
+      returns += move * (own[k] + surge[k] * fastTanh(steepness * (volumes[place - k] - volumeMean)));
     }
-    this.#rows++;
+    let parts = 0;
+    for (let k = 0; k < BOUNCE_LAGS; k++) parts += bounce[k] * bounces[place - k];
+    for (let k = 0; k < EXPLAINED_LAGS; k++) parts += ofExplained[k] * explained[place - k];
+    let others = 0;
+    for (let k = 0; k < LIMITED_LAGS; k++) others += ofLimited[k] * limited(logReturns[place - k] * unit);
+    return limitedForecast((returns + parts) * unit + others + this.#ofDeviations(paths, place, unit));
   }
 
-  /** `[LINEAR_INPUTS]`, all 0 when there are too few windows. */
-  weights(): Float32Array {
-    const K = LINEAR_INPUTS;
-    const none = new Float32Array(K);
-    if (this.#rows < LEAST_WINDOWS_AN_INPUT * K) return none;
-    const penalty = Float64Array.from({ length: K }, (_, i) => PENALTY * this.#inputs[i * K + i] || this.#rows);
-    const solved = solvePenalised(this.#inputs, penalty, this.#products);
-    return solved?.every(Number.isFinite) ? Float32Array.from(solved) : none;
+  #ofDeviations(paths: ResidualPaths, place: number, unit: number): number {
+    const n = SPANS.length;
+    const weights = this.#deviations;
+    const found = this.deviations;
+    let sum = 0;
+    for (let span = 0; span < n; span++) {
+      const minutes = SPANS[span];
+      const share = unit * PER_MINUTE[span];
+      const ofMarket = paths.fromMarket(place, minutes) * share;
+      const ofPeers = paths.fromPeers(place, minutes) * share;
+      found[span] = ofMarket;
+      found[n + span] = ofPeers;
+      sum += weights[span] * ofMarket + weights[n + span] * limited(ofMarket);
+      sum += weights[2 * n + span] * ofPeers + weights[3 * n + span] * limited(ofPeers);
+    }
+    return sum;
   }
+}
+
+/** Inputs and the target of a window, side by side. */
+const WIDTH = paddedWidth(LINEAR_INPUTS + 1);
+/** Windows whose products are summed at a time: they stay in the cache. */
+const WINDOWS_AT_ONCE = 32;
+
+/** Room for the sums of {@link LinearSums}: products of inputs and target, and the windows. */
+export const LINEAR_SUMS = WIDTH * WIDTH + 1;
+
+/** Sums for the ridge regression, window by window. */
+export class LinearSums {
+  /** `[LINEAR_SUMS]` */
+  readonly #sums: Float64Array;
+  readonly #rows = new Float64Array(WINDOWS_AT_ONCE * WIDTH);
+  readonly #inputs: readonly Float64Array[];
+  #held = 0;
+
+  /** @param sums `[LINEAR_SUMS]` that is added to, whole after {@link LinearSums.finish} */
+  constructor(sums: Float64Array) {
+    this.#sums = sums;
+    this.#inputs = Array.from({ length: WINDOWS_AT_ONCE }, (_, i) =>
+      this.#rows.subarray(i * WIDTH, i * WIDTH + LINEAR_INPUTS),
+    );
+  }
+
+  /** Where the next window's inputs go before it is added. */
+  get inputs(): Float64Array {
+    return this.#inputs[this.#held];
+  }
+
+  add(target: number): void {
+    this.#rows[this.#held * WIDTH + LINEAR_INPUTS] = target;
+    if (++this.#held === WINDOWS_AT_ONCE) this.finish();
+  }
+
+  finish(): void {
+    addProducts(this.#sums, WIDTH, this.#rows, this.#held);
+    this.#sums[WIDTH * WIDTH] += this.#held;
+    this.#held = 0;
+  }
+}
+
+/** Weights `[LINEAR_INPUTS]` from `[LINEAR_SUMS]`, all 0 when there are too few windows. */
+export function linearWeights(sums: Float64Array): Float32Array {
+  const K = LINEAR_INPUTS;
+  const none = new Float32Array(K);
+  const windows = sums[WIDTH * WIDTH];
+  if (windows < LEAST_WINDOWS_AN_INPUT * K) return none;
+  const products = new Float64Array(K * K);
+  for (let i = 0; i < K; i++) for (let j = 0; j <= i; j++) products[i * K + j] = sums[i * WIDTH + j];
+  const penalty = Float64Array.from({ length: K }, (_, i) => PENALTY * products[i * K + i] || windows);
+  // The target is the last row.
+  const solved = solvePenalised(products, penalty, sums.slice(K * WIDTH, K * WIDTH + K));
+  return solved?.every(Number.isFinite) ? Float32Array.from(solved) : none;
 }

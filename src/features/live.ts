@@ -6,7 +6,7 @@
  * minute was first asked for: push all bars of a minute, then ask. A bar that comes later than that makes a row of its
  * own symbol, and the market of its minute stays as it was.
  *
- * Memory: 3 windows of rows a symbol (60 rows of 12 features: 9.5 kB), whatever the number of bars, and two sessions
+ * Memory: 3 windows of rows a symbol (60 rows of 19 features: 14 kB), whatever the number of bars, and two sessions
  * of the references' returns.
  */
 
@@ -121,7 +121,8 @@ export class LiveMarket {
     }
     const at = this.#nextRow(state);
     const logReturn = logReturnOf(close, goesOn ? state.lastClose : open);
-    row.bar(this.#matrix, at * F, logReturn, high, low, close, sharesOf(volume), minute - session.open);
+    const traded = row.volumeOf(sharesOf(volume));
+    row.bar(this.#matrix, at * F, logReturn, high, low, close, traded, minute - session.open);
     this.#logReturns[at] = logReturn;
     this.#quiet[at] = 0;
     state.history?.push(logReturn);
@@ -217,7 +218,9 @@ export class LiveMarket {
       state.used = kept;
     }
     state.run++;
-    return state.base + state.used++;
+    const row = state.base + state.used++;
+    this.#matrix.set(this.#recipe.row.blank, row * this.#recipe.features.length);
+    return row;
   }
 
   #add(symbol: string): SymbolState {

@@ -11,12 +11,21 @@
  * so that the lag between two quotes does not hide what they have in common. Loadings and shares are ridge regressions
  * (`market-loadings.ts`). Everything is fitted on the training part alone.
  */
-import type { MarketBars } from '../bars/index.ts';
-import { leadingVectors } from './linear-algebra.ts';
-import { fitLoadings, fitPeers, PEERS, sessionSums } from './market-loadings.ts';
+import { type MarketBars, sessionAt } from '../bars/index.ts';
+import type { EpochMinute } from '../base/index.ts';
+import { inPlace } from './fit-steps.ts';
+import { factorSeries, type MomentsStep, momentsStep, momentsWork, placesOf } from './market-factors.ts';
+import {
+  PEERS,
+  type ReferencesStep,
+  referencesStep,
+  referencesWork,
+  type SymbolsStep,
+  symbolsStep,
+  symbolsWork,
+} from './market-loadings.ts';
 import type { FittedScaler } from './recipe.ts';
-import { SESSION_MINUTES } from './rows.ts';
-import { visitReturns } from './run-returns.ts';
+import { isUsable } from './rows.ts';
 
 const MOST_REFERENCES = 200;
 const MOST_FACTORS = 20;
@@ -27,8 +36,6 @@ const LEAST_REFERENCES = 3;
 const LEAST_MINUTES = 120;
 /** The latest sessions of the training part that are fitted on. */
 const MOST_SESSIONS = 20;
-/** Minutes that returns are added up over for the correlations. */
-const CORRELATION_MINUTES = 3;
 
 /** A fitted market, ready for use. */
 export interface MarketModel {
@@ -86,45 +93,91 @@ export function marketOf(scaler: FittedScaler): MarketModel | undefined {
 
 /** Fits a market on the bars with `minute < before`; `{}` when there are too few symbols or minutes. */
 export function fitMarket(bars: MarketBars, before: number, longestQuietRun: number): FittedScaler {
-  const sessions = lastSessions(bars, before);
-  if (sessions.length === 0) return {};
-  const slots = new Map(sessions.map((open, i) => [open, i * SESSION_MINUTES]));
-  const chosen = mostTraded(bars, sessions[0], before);
-  const n = chosen.length;
-  const T = sessions.length * SESSION_MINUTES;
+  return inPlace(fittingMarket(bars, before, longestQuietRun), marketFitWork);
+}
+
+/** A step of {@link fittingMarket}. */
+export type MarketFitStep = MomentsStep | ReferencesStep | SymbolsStep;
+
+export function marketFitWork(step: MarketFitStep): (block: number) => void {
+  switch (step.kind) {
+    case 'moments':
+      return momentsWork(step);
+    case 'references':
+      return referencesWork(step);
+    case 'symbols':
+      return symbolsWork(step);
+  }
+}
+
+/** {@link fitMarket} step by step. */
+export function* fittingMarket(
+  bars: MarketBars,
+  before: number,
+  longestQuietRun: number,
+): Generator<MarketFitStep, FittedScaler, void> {
+  const opens = lastSessions(bars, before);
+  if (opens.length === 0) return {};
+  const references = mostTraded(bars, opens[0], before);
+  const n = references.length;
   if (n < LEAST_REFERENCES) return {};
-  const returns = chosen.map((symbol) => {
-    const row = new Float64Array(T);
-    visitReturns(bars, symbol, longestQuietRun, sessions[0], before, (minute, r, _begins, open) => {
-      row[slots.get(open)! + minute - open] = r;
-    });
-    return row;
+  const span = { bars, opens, from: opens[0], to: before, longestQuietRun };
+  const moments = momentsStep(span, references);
+  yield moments;
+  const T = placesOf(span);
+  const deviations = Float32Array.from(references, (_, j) => {
+    let squares = 0;
+    for (let t = j * T; t < (j + 1) * T; t++) squares += moments.returns[t] * moments.returns[t];
+    return Math.sqrt(squares / T) || 1;
   });
-  const deviations = Float32Array.from(returns, (row) => Math.sqrt(row.reduce((sum, r) => sum + r * r, 0) / T) || 1);
   const factors = Math.max(1, Math.min(MOST_FACTORS, Math.floor(n / REFERENCES_A_FACTOR)));
-  const weights = factorWeights(returns, deviations, factors);
-  const series = factorSeries(returns, weights, factors);
-  const span = { bars, slots, from: sessions[0], to: before, longestQuietRun };
-  const { symbols, loadings } = fitLoadings(span, series);
-  if (symbols.length === 0) return {};
+  const series = factorSeries(moments, deviations, factors);
+  const ofReferences = referencesStep(span, series, factors, references, moments.returns);
+  yield ofReferences;
+  const ofSymbols = symbolsStep(ofReferences);
+  yield ofSymbols;
+  const fitted = [...bars.symbols.keys()].filter((s) => ofSymbols.fitted[s] === 1);
+  if (fitted.length === 0) return {};
+  const rowsOf = (all: Float32Array, width: number) =>
+    Float32Array.from(
+      { length: fitted.length * width },
+      (_, i) => all[fitted[Math.floor(i / width)] * width + (i % width)],
+    );
   return {
-    references: chosen.map((symbol) => bars.symbols[symbol]),
+    references: references.map((symbol) => bars.symbols[symbol]),
     deviations: encodeFloats(deviations),
-    symbols: symbols.map((symbol) => bars.symbols[symbol]),
-    loadings: encodeFloats(loadings),
-    peers: encodeFloats(fitPeers(span, series, { symbols, loadings }, chosen, returns)),
+    symbols: fitted.map((symbol) => bars.symbols[symbol]),
+    loadings: encodeFloats(rowsOf(ofSymbols.loadings, factors)),
+    peers: encodeFloats(rowsOf(ofSymbols.peers, 2 * PEERS)),
   };
 }
 
-/** Opens of the latest sessions that hold bars before a minute, in order. */
-function lastSessions(bars: MarketBars, before: number): number[] {
+/** Opens of the latest sessions that hold usable bars before a minute, in order. */
+function lastSessions(
+  { minute, open, high, low, close, volume, offsets, symbols }: MarketBars,
+  before: number,
+): number[] {
   const opens = new Set<number>();
   let minutes = 0;
-  for (let s = 0; s < bars.symbols.length; s++) {
-    visitReturns(bars, s, 0, Number.NEGATIVE_INFINITY, before, (_minute, _r, _begins, open) => {
-      opens.add(open);
+  for (let s = 0; s < symbols.length; s++) {
+    let sessionOpen = 0;
+    let sessionClose = 0;
+    let known = false; // that the session counts
+    for (let bar = offsets[s]; bar < offsets[s + 1] && minute[bar] < before; bar++) {
+      const now = minute[bar];
+      if (now < sessionOpen || now >= sessionClose) {
+        const session = sessionAt(now as EpochMinute);
+        if (session === undefined) continue;
+        sessionOpen = session.open;
+        sessionClose = session.close;
+        known = false;
+      }
+      if (!isUsable(open[bar], high[bar], low[bar], close[bar], volume[bar])) continue;
       minutes++;
-    });
+      if (known) continue;
+      opens.add(sessionOpen);
+      known = true;
+    }
   }
   if (minutes < LEAST_MINUTES) return [];
   return [...opens].sort((a, b) => a - b).slice(-MOST_SESSIONS);
@@ -150,41 +203,4 @@ function mostTraded(bars: MarketBars, from: number, before: number): number[] {
     .slice(0, MOST_REFERENCES)
     .map(({ s }) => s)
     .sort((a, b) => a - b);
-}
-
-/** `[K, n]` */
-function factorWeights(returns: readonly Float64Array[], deviations: Float32Array, factors: number): Float32Array {
-  const n = returns.length;
-  const sums = returns.map((row) => sessionSums(row, CORRELATION_MINUTES));
-  const correlations = new Float64Array(n * n);
-  const norms = sums.map((row) => Math.sqrt(row.reduce((sum, x) => sum + x * x, 0)) || 1);
-  for (let i = 0; i < n; i++) {
-    for (let j = 0; j <= i; j++) {
-      const [a, b] = [sums[i], sums[j]];
-      let dot = 0;
-      for (let t = 0; t < a.length; t++) dot += a[t] * b[t];
-      correlations[i * n + j] = correlations[j * n + i] = dot / (norms[i] * norms[j]);
-    }
-  }
-  const vectors = leadingVectors(correlations, n, factors);
-  const weights = Float32Array.from(vectors, (v, i) => v / deviations[i % n]);
-  // Each factor has the root mean square 1 over the training minutes, so that one penalty suits all loadings.
-  const series = factorSeries(returns, weights, factors);
-  for (let k = 0; k < factors; k++) {
-    const size = Math.sqrt(series[k].reduce((sum, x) => sum + x * x, 0) / series[k].length);
-    for (let j = 0; j < n; j++) weights[k * n + j] *= size > 0 ? 1 / size : 0;
-  }
-  return weights;
-}
-
-function factorSeries(returns: readonly Float64Array[], weights: Float32Array, factors: number): Float64Array[] {
-  const n = returns.length;
-  return Array.from({ length: factors }, (_, k) => {
-    const row = new Float64Array(returns[0].length);
-    returns.forEach((r, j) => {
-      const weight = weights[k * n + j];
-      for (let t = 0; t < row.length; t++) row[t] += weight * r[t];
-    });
-    return row;
-  });
 }

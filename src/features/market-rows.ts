@@ -7,9 +7,12 @@
  * minutes; the return explained in a minute uses loadings learned before it.
  */
 import type { MarketBars } from '../bars/index.ts';
+import { inPlace } from './fit-steps.ts';
 import { type MarketModel, marketOf } from './market-model.ts';
-import { type MarketMinute, MarketTape } from './market-tape.ts';
+import { type MarketRecord, RecordedMarket, type RecordStep, recordWork, roomForMarket } from './market-record.ts';
+import type { MarketMinute } from './market-tape.ts';
 import type { FittedScaler, MarketColumns, Recipe, WindowSet } from './recipe.ts';
+import { returnPartOf } from './rows.ts';
 
 /** What tells the parts of a symbol's return that the market and its peers explain; one for each run of a symbol. */
 export interface Explainer {
@@ -43,14 +46,16 @@ class FixedLoadings implements Explainer {
   }
 
   next({ factors }: MarketMinute): number {
+    const loadings = this.#loadings;
     let sum = 0;
-    for (let k = 0; k < this.#loadings.length; k++) sum += this.#loadings[k] * factors[k];
+    for (let k = 0; k < loadings.length; k++) sum += loadings[k] * factors[k];
     return sum;
   }
 
   peers({ residuals }: MarketMinute): number {
+    const peers = this.#peers;
     let sum = 0;
-    for (let p = 0; p < this.#peers.length; p += 2) sum += this.#peers[p + 1] * residuals[this.#peers[p]];
+    for (let p = 0; p < peers.length; p += 2) sum += peers[p + 1] * residuals[peers[p]];
     return sum;
   }
 }
@@ -128,44 +133,72 @@ export function fillMarketRow(
   market: MarketMinute,
   logReturn: number,
 ): void {
-  matrix[at + columns.explained] = explainer.next(market, logReturn);
-  matrix[at + columns.peers] = explainer.peers(market);
+  matrix[at + columns.explained] = returnPartOf(explainer.next(market, logReturn));
+  matrix[at + columns.peers] = returnPartOf(explainer.peers(market));
   matrix[at + columns.turbulence] = Math.sqrt(market.turbulence);
   matrix[at + columns.strain] = market.strain;
 }
 
-/**
- * Fills the market's columns of all rows, in place; nothing to do for a recipe or a scaler without a market.
- * @param bars those that the windows were built from: the market is made of the references among them
- */
-export function fillMarket(windows: WindowSet, recipe: Recipe, scaler: FittedScaler, bars: MarketBars): void {
-  const filler = marketFiller(windows, recipe, scaler, bars);
-  filler?.(0, windows.runs!.firstRow.length);
+/** Fills the market's columns of runs, some in a block. */
+export interface FillStep {
+  readonly kind: 'market';
+  readonly blocks: number;
+  readonly columns: MarketColumns;
+  /** Place of a row's one-minute log return. */
+  readonly logReturn: number;
+  /** F */
+  readonly features: number;
+  readonly scaler: FittedScaler;
+  readonly windows: Pick<WindowSet, 'symbols' | 'matrix' | 'runs'>;
+  readonly record: MarketRecord;
 }
 
+const BLOCKS = 64;
+
 /**
- * The same for some of the runs at a time, in any order and by any number of threads.
- * @returns what fills the rows of the runs from one to another; undefined when there is nothing to do
+ * How the market's columns of all rows are filled, in place: two steps, the second one after the first. Nothing to do
+ * for a recipe or a scaler without a market.
+ * @param bars those that the windows were built from: the market is made of the references among them
  */
-export function marketFiller(
-  windows: WindowSet,
-  recipe: Recipe,
+export function* fillingMarket(
+  { symbols, matrix, runs }: WindowSet,
+  { market: columns, quiet, features, oneMinuteReturns }: Recipe,
   scaler: FittedScaler,
   bars: MarketBars,
-): ((from: number, to: number) => void) | undefined {
-  const { market: columns, quiet, features, oneMinuteReturns } = recipe;
+): Generator<RecordStep | FillStep, void, void> {
   const model = columns && marketOf(scaler);
-  const { matrix, runs } = windows;
-  if (columns === undefined || model === undefined || runs === undefined) return undefined;
-  const tape = MarketTape.of(model, bars, quiet.longestRun);
-  const F = features.length;
-  const R = oneMinuteReturns.feature;
-  return (from, to) => {
-    for (let i = from; i < to; i++) {
-      const explainer = explainerOf(model, windows.symbols[runs.symbol[i]]);
-      const end = i + 1 < runs.firstRow.length ? runs.firstRow[i + 1] : matrix.length / F;
-      for (let row = runs.firstRow[i], minute = runs.firstMinute[i]; row < end; row++, minute++)
-        fillMarketRow(matrix, row * F, columns, explainer, tape.at(minute), matrix[row * F + R]);
+  if (columns === undefined || model === undefined || runs === undefined) return;
+  const record = roomForMarket(model, bars);
+  const longestQuietRun = quiet.longestRun;
+  yield { kind: 'record', blocks: record.opens.length, scaler, bars, longestQuietRun, record };
+  const blocks = Math.min(BLOCKS, runs.firstRow.length);
+  const windows = { symbols, matrix, runs };
+  const logReturn = oneMinuteReturns.feature;
+  yield { kind: 'market', blocks, columns, logReturn, features: features.length, scaler, windows, record };
+}
+
+export function fillWork(step: FillStep): (block: number) => void {
+  const { columns, logReturn, features: F, scaler, windows, record, blocks } = step;
+  const model = marketOf(scaler)!;
+  const market = new RecordedMarket(record, model);
+  const { matrix, symbols } = windows;
+  const { symbol, firstRow, firstMinute } = windows.runs!;
+  const runs = firstRow.length;
+  return (block) => {
+    const last = Math.floor(((block + 1) * runs) / blocks);
+    for (let run = Math.floor((block * runs) / blocks); run < last; run++) {
+      const explainer = explainerOf(model, symbols[symbol[run]]);
+      const end = run + 1 < runs ? firstRow[run + 1] * F : matrix.length;
+      for (let at = firstRow[run] * F, place = market.placeOf(firstMinute[run]); at < end; at += F, place++)
+        fillMarketRow(matrix, at, columns, explainer, market.at(place), matrix[at + logReturn]);
     }
   };
 }
+
+/** Does it in place. */
+export function fillMarket(windows: WindowSet, recipe: Recipe, scaler: FittedScaler, bars: MarketBars): void {
+  inPlace(fillingMarket(windows, recipe, scaler, bars), marketFillWork);
+}
+
+export const marketFillWork = (step: RecordStep | FillStep): ((block: number) => void) =>
+  step.kind === 'record' ? recordWork(step) : fillWork(step);

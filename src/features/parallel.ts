@@ -5,20 +5,11 @@
 import type { MarketBars } from '../bars/index.ts';
 import { type Allocate, freshShared } from '../base/index.ts';
 import { doBlocks } from './blocks.ts';
-import { fillMarket } from './market-rows.ts';
+import { fillingMarket, fillMarket } from './market-rows.ts';
 import type { FittedScaler, Recipe, WindowOptions, WindowSet } from './recipe.ts';
 import { RECIPE_NAMES, recipeOf } from './recipes.ts';
-import { rangeOfWindows } from './split.ts';
-import {
-  buildWindows,
-  FIRST_ROW,
-  mostWindows,
-  RUN_FIELDS,
-  type Runs,
-  type WindowArrays,
-  windowArrays,
-  windowSetOf,
-} from './windows.ts';
+import { rangeOfWindows, selectWindows } from './window-selection.ts';
+import { buildWindows, FIRST_ROW, RUN_FIELDS, type Runs, WINDOWS, windowArrays, windowSetOf } from './windows.ts';
 
 /** Below this many bars or windows threads cost more than they save. */
 const LEAST_ITEMS = 100_000;
@@ -48,9 +39,8 @@ export async function buildWindowsOnThreads(
     return buildWindows(bars, recipe, options);
   const shared = { ...bars, symbols: [], offsets: copyShared(bars.offsets) };
   const found = await findRunsOnThreads(shared, recipe, options, apart);
-  const { runs, firstWindow } = cutRuns(bars, recipe, options, found);
+  const { runs, firstWindow } = cutRuns(found);
   const arrays = windowArrays(found, recipe, allocate);
-  const counts = new Int32Array(share(4 * firstWindow.length));
   const runFields = found.fields;
   const task = {
     kind: 'fill',
@@ -61,10 +51,9 @@ export async function buildWindowsOnThreads(
     runs,
     firstWindow,
     arrays,
-    counts,
   } as const;
-  await doBlocks(task, counts.length, apart);
-  return windowSetOf(bars, recipe, found, arrays, closeUp(arrays, firstWindow, counts));
+  await doBlocks(task, firstWindow.length, apart);
+  return windowSetOf(bars, recipe, found, arrays);
 }
 
 function copyShared(array: Int32Array): Int32Array {
@@ -97,7 +86,7 @@ async function findRunsOnThreads(
   const fields = new Int32Array(share(4 * RUN_FIELDS * count));
   let run = 0;
   let rows = 0;
-  let windowsAtMost = 0;
+  let windows = 0;
   for (let block = 0; block < blocks; block++) {
     const [ofBlock, rowsOfBlock, windowsOfBlock] = sizes.subarray(3 * block);
     for (let i = 0; i < ofBlock; i++, run++) {
@@ -106,9 +95,9 @@ async function findRunsOnThreads(
       fields[run * RUN_FIELDS + FIRST_ROW] += rows;
     }
     rows += rowsOfBlock;
-    windowsAtMost += windowsOfBlock;
+    windows += windowsOfBlock;
   }
-  return { fields, count, rows, windowsAtMost };
+  return { fields, count, rows, windows };
 }
 
 /** Symbols in blocks of about equal bars: the first symbol of each, and the end. */
@@ -123,35 +112,22 @@ function cutSymbols(offsets: Int32Array): Int32Array {
   return copyShared(Int32Array.of(...firsts, end));
 }
 
-/** Runs in blocks of about equal length, and the number of the first window that each block may have. */
-function cutRuns(bars: MarketBars, recipe: Recipe, options: WindowOptions, { fields, count, rows }: Runs) {
+/** Runs in blocks of about equal length, and the number of the first window that each block has. */
+function cutRuns({ fields, count, rows }: Runs) {
   const firsts: number[] = [];
   const windows: number[] = [];
   let block = -1;
   let window = 0;
   for (let run = 0; run < count; run++) {
-    const [, first, last, firstRow] = fields.subarray(run * RUN_FIELDS, (run + 1) * RUN_FIELDS);
-    const due = Math.floor((firstRow / rows) * BLOCKS);
+    const due = Math.floor((fields[run * RUN_FIELDS + FIRST_ROW] / rows) * BLOCKS);
     if (due > block) {
       firsts.push(run);
       windows.push(window);
       block = due;
     }
-    window += mostWindows(bars, recipe, options, first, last);
+    window += fields[run * RUN_FIELDS + WINDOWS];
   }
-  const runs = Int32Array.of(...firsts, count);
-  return { runs, firstWindow: Int32Array.from(windows) };
-}
-
-/** Closes the gaps that blocks with fewer windows than possible have left. @returns the windows in all */
-function closeUp({ matrix: _, ...arrays }: WindowArrays, firstWindow: Int32Array, counts: Int32Array): number {
-  let end = 0;
-  for (let block = 0; block < counts.length; block++) {
-    const first = firstWindow[block];
-    if (first > end) for (const array of Object.values(arrays)) array.copyWithin(end, first, first + counts[block]);
-    end += counts[block];
-  }
-  return end;
+  return { runs: Int32Array.of(...firsts, count), firstWindow: Int32Array.from(windows) };
 }
 
 /** `fillMarket` on all cores when the rows are many and over shared memory. */
@@ -166,9 +142,29 @@ export async function fillMarketOnThreads(
   if (recipe.market === undefined || runs === 0) return;
   const shared = isShared(windows.matrix) && isShared(bars.minute) && isNamed(recipe);
   if (!shared || windows.starts.length < LEAST_ITEMS) return fillMarket(windows, recipe, scaler, bars);
-  const runsABlock = Math.ceil(runs / BLOCKS);
-  const task = { kind: 'market', recipe: recipe.name, windows, scaler, bars, runsABlock } as const;
-  await doBlocks(task, Math.ceil(runs / runsABlock), apart);
+  for (const step of fillingMarket(windows, recipe, scaler, bars)) await doBlocks(step, step.blocks, apart);
+}
+
+/**
+ * The recipe's `fit` on some of the windows, on all cores when they are many and over shared memory.
+ * @param training which of them
+ */
+export async function fitOnThreads(
+  windows: WindowSet,
+  training: Int32Array,
+  recipe: Recipe,
+  bars: MarketBars,
+  { apart = false }: ThreadOptions = {},
+): Promise<FittedScaler> {
+  const steps = recipe.fitting?.(windows, training, bars);
+  const shared = isShared(windows.matrix) && isShared(bars.minute) && isNamed(recipe);
+  if (steps === undefined || !shared || training.length < LEAST_ITEMS)
+    return recipe.fit(selectWindows(windows, training), bars);
+  for (;;) {
+    const next = steps.next();
+    if (next.done) return next.value;
+    await doBlocks({ kind: 'fit', recipe: recipe.name, step: next.value }, next.value.blocks, apart);
+  }
 }
 
 /** A scaled window set and its targets. */

@@ -8,6 +8,7 @@
  */
 import type { MarketBars } from '../bars/index.ts';
 import type { Loss, NetworkShape, OptimizerSettings, Windows } from '../kernel/index.ts';
+import type { FitStep } from './fit-steps.ts';
 import type { RowFormula } from './rows.ts';
 
 export type RecipeName = 'returns' | 'cs205';
@@ -115,8 +116,18 @@ export interface Recipe {
    * @param bars those that the windows were built from; without them there is no market
    */
   fit(training: WindowSet, bars?: MarketBars): FittedScaler;
-  /** The windows with their shift, gain and scaleStride set by the scaler; the matrix is shared. */
-  scale(windows: WindowSet, scaler: FittedScaler): WindowSet;
+  /**
+   * The same step by step, for a recipe whose fit takes long: the blocks of each step may be shared out to threads.
+   * @param training which of the windows
+   */
+  fitting?(windows: WindowSet, training: Int32Array, bars?: MarketBars): Generator<FitStep, FittedScaler, void>;
+  /** What does a block of a step. */
+  fitWork?(step: FitStep): (block: number) => void;
+  /**
+   * The windows with their shift, gain and scaleStride set by the scaler; the matrix is shared.
+   * @param into `[N, F]` of zeros each, which a recipe whose windows have their own scales fills instead of new ones
+   */
+  scale(windows: WindowSet, scaler: FittedScaler, into?: Pick<WindowSet, 'shift' | 'gain'>): WindowSet;
 }
 
 export interface WindowOptions {

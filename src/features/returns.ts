@@ -8,12 +8,26 @@
  * each is divided by a root mean square that contains it.
  */
 import type { MarketBars } from '../bars/index.ts';
-import { LINEAR_DEVIATIONS, LINEAR_INPUTS, LinearFit, linearForecast, linearInputs } from './linear-forecast.ts';
-import { decodeFloats, encodeFloats, fitMarket } from './market-model.ts';
-import { fillMarket } from './market-rows.ts';
+import { freshShared } from '../base/index.ts';
+import { inPlace } from './fit-steps.ts';
+import {
+  LINEAR_DEVIATIONS,
+  LINEAR_SUMS,
+  LinearSums,
+  linearInputs,
+  linearWeights,
+  QuickForecast,
+  type WindowScales,
+} from './linear-forecast.ts';
+import { logAboveOne, logRatio } from './logarithms.ts';
+import { decodeFloats, encodeFloats, fittingMarket, type MarketFitStep, marketFitWork } from './market-model.ts';
+import type { RecordStep } from './market-record.ts';
+import { type FillStep, fillingMarket, marketFillWork } from './market-rows.ts';
 import type { DecodedOutputs, FittedScaler, Recipe, WindowSet } from './recipe.ts';
+import { ResidualPaths } from './residual-paths.ts';
 import { logReturnOf, logVolumeOf, type RowFormula, SESSION_MINUTES } from './rows.ts';
 import { tickOf } from './volatility.ts';
+import { selectWindows } from './window-selection.ts';
 
 const WINDOW_LENGTH = 60;
 const HORIZON_MINUTES = 5;
@@ -70,69 +84,144 @@ const [LOW, HIGH] = [1, 13];
 /** The interval's ends lie at least this many volatilities from the forecast. */
 const LEAST_DISTANCE = 0.02;
 
+/** Features that are 1 in every row: the window's own scales turn them into constants. */
+const CONSTANTS = [LINEAR, VOLATILITY, TICK, LIQUIDITY, ...LINEAR_DEVIATIONS.map((_, i) => DEVIATION + i)];
+
+/** An empty place for the market, and the constants' ones. */
 const row: RowFormula = {
-  bar(matrix, at, logReturn, high, low, close, volume, minutesSinceOpen) {
+  blank: Float32Array.from({ length: F }, (_, f) => (CONSTANTS.includes(f) ? 1 : 0)),
+  volumeOf: logVolumeOf,
+  bar(matrix, at, logReturn, high, low, close, logVolume, minutesSinceOpen) {
     matrix[at + RETURN] = logReturn;
-    matrix[at + VOLUME] = logVolumeOf(volume);
+    matrix[at + VOLUME] = logVolume;
     matrix[at + RANGE] = logReturnOf(high, low);
     const position = high > low ? (2 * close - high - low) / (high - low) : 0;
     matrix[at + CLOSE_POSITION] = Math.max(-1, Math.min(1, position));
-    matrix[at + QUIET] = 0;
-    ofMinute(matrix, at, minutesSinceOpen);
+    matrix[at + CLOCK] = clockAt(minutesSinceOpen);
   },
   quiet(matrix, at, _close, minutesSinceOpen) {
-    matrix[at + RETURN] = 0;
-    matrix[at + VOLUME] = 0;
-    matrix[at + RANGE] = 0;
-    matrix[at + CLOSE_POSITION] = 0;
     matrix[at + QUIET] = 1;
-    ofMinute(matrix, at, minutesSinceOpen);
+    matrix[at + CLOCK] = clockAt(minutesSinceOpen);
   },
 };
 
-/** What every minute's row has: the clock, an empty place for the market, and the ones that a window's own scales turn into constants. */
-function ofMinute(matrix: Float32Array, at: number, minutesSinceOpen: number): void {
-  matrix[at + CLOCK] = (2 * minutesSinceOpen) / SESSION_MINUTES - 1;
-  matrix[at + EXPLAINED] = 0;
-  matrix[at + PEERS] = 0;
-  matrix[at + TURBULENCE] = 0;
-  matrix[at + STRAIN] = 0;
-  matrix[at + LINEAR] = 1;
-  matrix[at + VOLATILITY] = 1;
-  matrix[at + TICK] = 1;
-  matrix[at + LIQUIDITY] = 1;
-  for (let f = DEVIATION; f < F; f++) matrix[at + f] = 1;
+const clockAt = (minutesSinceOpen: number): number => (2 * minutesSinceOpen) / SESSION_MINUTES - 1;
+
+/** Windows of the training part that the linear forecast is fitted on, and on a share of which the blind one is. */
+const MOST_FITTED = 400_000;
+const BLIND_SHARE = 4;
+const WINDOWS_A_BLOCK = 4096;
+
+/** Sums for both lines, some windows a block. */
+interface LineStep {
+  readonly kind: 'line';
+  readonly blocks: number;
+  /** Scaled but for the line, over shared memory. */
+  readonly windows: WindowSet;
+  /** `[N]` */
+  readonly wanted: Float64Array;
+  /** `[blocks, 2, LINEAR_SUMS]` receives those of windows that know the market, and of others that do without. */
+  readonly sums: Float64Array;
 }
 
-/** The market of the training bars and the weights of the linear forecast. */
-function fit(training: WindowSet, bars?: MarketBars): FittedScaler {
-  const { asOf, starts, volatility, matrix } = training;
-  const N = asOf.length;
-  let last = Number.NEGATIVE_INFINITY;
-  for (const minute of asOf) if (minute > last) last = minute;
-  const market = bars ? fitMarket(bars, last + HORIZON_MINUTES, returnsRecipe.quiet.longestRun) : {};
-  if (bars) fillMarket(training, returnsRecipe, market, bars);
-  // Twice: for windows that know the market, and for those that must do without.
-  const sums = new LinearFit();
-  const blindSums = new LinearFit();
-  const inputs = new Float64Array(LINEAR_INPUTS);
-  const wanted = scaledReturns(training);
-  const { shift, gain } = scale(training, {});
-  for (let w = 0; w < N; w++) {
-    if (Number.isNaN(wanted[w])) continue;
-    const scales = {
-      minuteVolatility: volatility[w] / ROOT_HORIZON,
-      volumeMean: shift[w * F + VOLUME],
-      volumeGain: gain[w * F + VOLUME],
-    };
-    const last = starts[w] + WINDOW_LENGTH - 1;
-    linearInputs(matrix, last, F, LINEAR_COLUMNS, scales, true, inputs);
-    blindSums.add(inputs, wanted[w]);
-    if (isBlind(matrix, last)) continue;
-    linearInputs(matrix, last, F, LINEAR_COLUMNS, scales, false, inputs);
-    sums.add(inputs, wanted[w]);
+type ReturnsFitStep = MarketFitStep | RecordStep | FillStep | LineStep;
+
+function fitWork(step: ReturnsFitStep): (block: number) => void {
+  switch (step.kind) {
+    case 'record':
+    case 'market':
+      return marketFillWork(step);
+    case 'line':
+      return lineWork(step);
+    default:
+      return marketFitWork(step);
   }
-  return { ...market, linear: encodeFloats(sums.weights()), linearBlind: encodeFloats(blindSums.weights()) };
+}
+
+const fit = (training: WindowSet, bars?: MarketBars): FittedScaler =>
+  inPlace(fitting(training, Int32Array.from(training.starts.keys()), bars), fitWork);
+
+/** The market of the training bars and the weights of the linear forecast. */
+function* fitting(
+  windows: WindowSet,
+  training: Int32Array,
+  bars?: MarketBars,
+): Generator<ReturnsFitStep, FittedScaler, void> {
+  let last = Number.NEGATIVE_INFINITY;
+  for (let i = 0; i < training.length; i++) last = Math.max(last, windows.asOf[training[i]]);
+  const market = bars ? yield* fittingMarket(bars, last + HORIZON_MINUTES, returnsRecipe.quiet.longestRun) : {};
+  if (bars) yield* fillingMarket(windows, returnsRecipe, market, bars);
+  // One in so many, of every symbol and in all minutes: their neighbours overlap and say little new.
+  const every = Math.ceil(training.length / MOST_FITTED);
+  const sample = selectWindows(
+    windows,
+    training.filter((w, i) => i % every === 0 && !Number.isNaN(windows.targetClose[w])),
+  );
+  const blocks = Math.ceil(sample.starts.length / WINDOWS_A_BLOCK);
+  const sums = new Float64Array(freshShared(8 * blocks * 2 * LINEAR_SUMS));
+  const scaled = sharedCopies(scale(sample, {}));
+  yield { kind: 'line', blocks, windows: scaled, wanted: scaledReturns(scaled), sums };
+  const [sighted, blind] = [0, 1].map((which) => {
+    const all = new Float64Array(LINEAR_SUMS);
+    for (let block = 0; block < blocks; block++)
+      for (let i = 0, at = (2 * block + which) * LINEAR_SUMS; i < LINEAR_SUMS; i++) all[i] += sums[at + i];
+    return encodeFloats(linearWeights(all));
+  });
+  return { ...market, linear: sighted, linearBlind: blind };
+}
+
+function lineWork({ windows, wanted, sums }: LineStep): (block: number) => void {
+  const { starts, volatility, matrix, shift, gain } = windows;
+  const seeing = new ResidualPaths(F, WINDOW_LENGTH, LINEAR_COLUMNS, false);
+  const unseeing = new ResidualPaths(F, WINDOW_LENGTH, LINEAR_COLUMNS, true);
+  return (block) => {
+    const room = (which: number) =>
+      new LinearSums(sums.subarray((2 * block + which) * LINEAR_SUMS, (2 * block + which + 1) * LINEAR_SUMS));
+    const sighted = room(0);
+    const blind = room(1);
+    const end = Math.min(starts.length, (block + 1) * WINDOWS_A_BLOCK);
+    for (let w = block * WINDOWS_A_BLOCK; w < end; w++) {
+      const scales = scalesOf(volatility[w] / ROOT_HORIZON, shift, gain, w * F);
+      const last = starts[w] + WINDOW_LENGTH - 1;
+      if (!isBlind(matrix, last)) {
+        linearInputs(matrix, last, scales, seeing, sighted.inputs);
+        sighted.add(wanted[w]);
+      }
+      if (w % BLIND_SHARE !== 0 && starts.length > MOST_FITTED / BLIND_SHARE) continue;
+      linearInputs(matrix, last, scales, unseeing, blind.inputs);
+      blind.add(wanted[w]);
+    }
+    sighted.finish();
+    blind.finish();
+  };
+}
+
+/** A window's units, in float32 as its scales have them. */
+const scalesOf = (minuteVolatility: number, shift: Float32Array, gain: Float32Array, at: number): WindowScales => ({
+  minuteVolatility,
+  volumeMean: shift[at + VOLUME],
+  volumeGain: gain[at + VOLUME],
+});
+
+/** The windows' own arrays over shared memory. */
+function sharedCopies(windows: WindowSet): WindowSet {
+  const copy = <A extends Float32Array | Float64Array | Int32Array>(array: A): A => {
+    const shared = new (array.constructor as new (buffer: ArrayBufferLike) => A)(freshShared(array.byteLength));
+    shared.set(array);
+    return shared;
+  };
+  const { starts, symbol, asOf, lastClose, targetClose, volatility, shift, gain } = windows;
+  return {
+    ...windows,
+    starts: copy(starts),
+    symbol: copy(symbol),
+    asOf: copy(asOf),
+    lastClose: copy(lastClose),
+    targetClose: copy(targetClose),
+    volatility: copy(volatility),
+    shift: copy(shift),
+    gain: copy(gain),
+  };
 }
 
 const ROOT_HORIZON = Math.sqrt(HORIZON_MINUTES);
@@ -145,16 +234,16 @@ const isBlind = (matrix: Float32Array, last: number): boolean =>
  * Scales of each window `[N, F]`. Window sums are exact (see `rows.ts`), so a sum may slide from one window to the
  * next or be taken afresh: the bits are the same.
  */
-function scale(windows: WindowSet, scaler: FittedScaler): WindowSet {
+function scale(windows: WindowSet, scaler: FittedScaler, into?: Pick<WindowSet, 'shift' | 'gain'>): WindowSet {
   const { matrix, starts, volatility, lastClose } = windows;
   const N = starts.length;
   const T = WINDOW_LENGTH;
-  const shift = new Float32Array(N * F);
-  const gain = new Float32Array(N * F);
-  const weightsOf = (text: unknown) => (typeof text === 'string' ? decodeFloats(text) : undefined);
-  const sighted = weightsOf(scaler.linear);
-  const blindly = weightsOf(scaler.linearBlind);
-  const inputs = new Float64Array(LINEAR_INPUTS);
+  const { shift, gain } = into ?? { shift: new Float32Array(N * F), gain: new Float32Array(N * F) };
+  const lineOf = (text: unknown) => (typeof text === 'string' ? new QuickForecast(decodeFloats(text)) : undefined);
+  const sighted = lineOf(scaler.linear);
+  const blindly = lineOf(scaler.linearBlind);
+  const seeing = new ResidualPaths(F, T, LINEAR_COLUMNS, false);
+  let unseeing: ResidualPaths | undefined;
   let begin = 0; // the sums hold the rows from begin to end
   let end = 0;
   let volumes = 0;
@@ -195,18 +284,16 @@ function scale(windows: WindowSet, scaler: FittedScaler): WindowSet {
     const blind = isBlind(matrix, last);
     const linear = blind ? blindly : sighted;
     if (linear) {
-      // In float32, as the fit has them.
-      const scales = { minuteVolatility, volumeMean: shift[at + VOLUME], volumeGain: gain[at + VOLUME] };
-      linearInputs(matrix, last, F, LINEAR_COLUMNS, scales, blind, inputs);
-      gain[at + LINEAR] = LINEAR_GAIN * linearForecast(linear, inputs);
-      LINEAR_DEVIATIONS.forEach(({ input }, i) => {
-        gain[at + DEVIATION + i] = inputs[input];
-      });
+      const scales = scalesOf(minuteVolatility, shift, gain, at);
+      const paths = blind ? (unseeing ??= new ResidualPaths(F, T, LINEAR_COLUMNS, true)) : seeing;
+      gain[at + LINEAR] = LINEAR_GAIN * linear.of(matrix, last, scales, paths);
+      for (let i = 0; i < LINEAR_DEVIATIONS.length; i++)
+        gain[at + DEVIATION + i] = linear.deviations[LINEAR_DEVIATIONS[i].place];
     }
     const price = lastClose[w];
-    gain[at + VOLATILITY] = Math.log(minuteVolatility / 1e-4) / 2 - 0.75;
+    gain[at + VOLATILITY] = logAboveOne(minuteVolatility / 1e-4) / 2 - 0.75;
     gain[at + TICK] = tickOf(price) / (price * minuteVolatility);
-    gain[at + LIQUIDITY] = (mean + Math.log(price) - 10) / 4;
+    gain[at + LIQUIDITY] = (mean + logAboveOne(price) - 10) / 4;
   }
   return { ...windows, shift, gain, scaleStride: F };
 }
@@ -215,7 +302,7 @@ function scale(windows: WindowSet, scaler: FittedScaler): WindowSet {
 function scaledReturns({ lastClose, targetClose, volatility }: WindowSet): Float64Array {
   const out = new Float64Array(lastClose.length);
   for (let w = 0; w < out.length; w++) {
-    const target = Math.log(targetClose[w] / lastClose[w]) / volatility[w];
+    const target = logRatio(targetClose[w], lastClose[w]) / volatility[w];
     out[w] = Math.max(-TARGET_LIMIT, Math.min(TARGET_LIMIT, target));
   }
   return out;
@@ -226,7 +313,10 @@ const linearOf = ({ gain }: WindowSet, w: number): number => gain[w * F + LINEAR
 
 /** `[N]` what the linear forecast leaves over; NaN where targetClose is. */
 function targets(windows: WindowSet): Float32Array {
-  return Float32Array.from(scaledReturns(windows), (wanted, w) => wanted - linearOf(windows, w));
+  const wanted = scaledReturns(windows);
+  const out = new Float32Array(wanted.length);
+  for (let w = 0; w < out.length; w++) out[w] = wanted[w] - linearOf(windows, w);
+  return out;
 }
 
 /** The linear forecast and the mean of the quantiles, times the volatility; the interval's ends are two of them. */
@@ -285,5 +375,7 @@ export const returnsRecipe: Recipe = {
   targets,
   decode,
   fit,
+  fitting,
+  fitWork: (step) => fitWork(step as ReturnsFitStep),
   scale,
 };

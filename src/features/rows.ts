@@ -10,10 +10,17 @@
  * exact in float64: they come out the same whatever the order of addition and wherever a run began.
  */
 
-/** What a recipe puts into the matrix. `at` is the index of a row's first number; rows are zero beforehand. */
+import { logAboveOne, logRatio } from './logarithms.ts';
+
+/** What a recipe puts into the matrix. `at` is the index of a row's first number; rows are the blank one beforehand. */
 export interface RowFormula {
+  /** `[F]` what rows hold before they are filled: of a bar and of a quiet minute only what differs is written. */
+  readonly blank: Float32Array;
+  /** What a row takes of a usable bar's volume. */
+  volumeOf(shares: number): number;
   /**
    * A minute that traded.
+   * @param volume {@link RowFormula.volumeOf} what was traded
    * @param logReturn {@link logReturnOf} the close over the run's previous close, or over the open in its first row
    * @param minutesSinceOpen 0 in the first minute of the session
    */
@@ -63,17 +70,23 @@ export const sharesOf = (volume: number): number => (Number.isNaN(volume) ? 0 : 
 // Adding and subtracting 1.5 * 2^(52 - b) rounds a small number to a multiple of 2^-b, ties to even, at no cost.
 const TO_2_POW_23 = 1.5 * 2 ** 29;
 const TO_2_POW_16 = 1.5 * 2 ** 36;
+const TO_2_POW_26 = 1.5 * 2 ** 26;
 
 /** Log ratios of prices within one minute are limited to +-0.5: a fall by 39% or a rise by 65%. */
 export const LOG_RATIO_LIMIT = 0.5;
 
 /** ln(price / base), limited to +-{@link LOG_RATIO_LIMIT}, as a multiple of 2^-23 (0.001 basis points). */
 export function logReturnOf(price: number, base: number): number {
-  const limited = Math.max(-LOG_RATIO_LIMIT, Math.min(LOG_RATIO_LIMIT, Math.log(price / base)));
+  const limited = Math.max(-LOG_RATIO_LIMIT, Math.min(LOG_RATIO_LIMIT, logRatio(price, base)));
   return limited + TO_2_POW_23 - TO_2_POW_23;
 }
 
 /** ln(1 + volume) as a multiple of 2^-16; volume at most {@link VOLUME_LIMIT}. */
 export function logVolumeOf(volume: number): number {
-  return Math.log(1 + volume) + TO_2_POW_16 - TO_2_POW_16;
+  return logAboveOne(1 + volume) + TO_2_POW_16 - TO_2_POW_16;
+}
+
+/** A part of a log return limited to +-0.25, as a multiple of 2^-26: float32 holds it, and float64 sums over sums of a session. */
+export function returnPartOf(part: number): number {
+  return Math.max(-0.25, Math.min(0.25, part)) + TO_2_POW_26 - TO_2_POW_26;
 }

@@ -25,9 +25,9 @@ export function visitReturns(
   let sessionOpen = 0;
   let sessionClose = 0;
   let previous = -1; // the run's last bar
-  for (let bar = bars.offsets[index]; bar < bars.offsets[index + 1]; bar++) {
+  const end = bars.offsets[index + 1];
+  for (let bar = firstBarFrom(minute, bars.offsets[index], end, from); bar < end; bar++) {
     const now = minute[bar];
-    if (now < from) continue;
     if (now >= to) break;
     if (now < sessionOpen || now >= sessionClose) {
       previous = -1;
@@ -44,4 +44,16 @@ export function visitReturns(
     visit(now, logReturnOf(close[bar], begins ? open[bar] : close[previous]), begins, sessionOpen);
     previous = bar;
   }
+}
+
+/** The first of the bars from `begin` to `end` with `minute >= from`; they rise. */
+function firstBarFrom(minute: Int32Array, begin: number, end: number, from: number): number {
+  let low = begin;
+  let high = end;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (minute[middle] < from) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

@@ -27,9 +27,10 @@ export function chronologicalSplit(windows: WindowSet, share: number): Chronolog
   const { asOf } = windows;
   const N = asOf.length;
   checkShare(share);
-  const cut = share === 0 || N === 0 ? Number.POSITIVE_INFINITY : cutOf(asOf, Math.floor(share * N));
+  const minutes = byMinute(asOf);
+  const cut = share === 0 || N === 0 ? Number.POSITIVE_INFINITY : cutOf(minutes, Math.floor(share * N));
   const { windowLength, horizonMinutes } = recipeOf(windows.recipe);
-  const training = indicesBetween(asOf, Number.NEGATIVE_INFINITY, cut - horizonMinutes - windowLength);
+  const training = indicesBetween(asOf, minutes, Number.NEGATIVE_INFINITY, cut - horizonMinutes - windowLength);
   if (training.length === 0) {
     throw new BarcastError(
       'BARCAST_E_TOO_FEW_WINDOWS',
@@ -37,13 +38,18 @@ export function chronologicalSplit(windows: WindowSet, share: number): Chronolog
       'take a longer span of bars',
     );
   }
-  return { training, validation: indicesBetween(asOf, cut, Number.POSITIVE_INFINITY), cut };
+  return { training, validation: indicesBetween(asOf, minutes, cut, Number.POSITIVE_INFINITY), cut };
 }
 
-/** The earliest minute from which on there are at most `most` windows, or the last minute of all. */
-function cutOf(asOf: Int32Array, most: number): number {
-  let first = asOf[0];
-  let last = asOf[0];
+/** How many windows there are of each minute, from the first one's on. */
+interface ByMinute {
+  readonly first: number;
+  readonly counts: Int32Array;
+}
+
+function byMinute(asOf: Int32Array): ByMinute {
+  let first = asOf.length > 0 ? asOf[0] : 0;
+  let last = first;
   for (let w = 0; w < asOf.length; w++) {
     const minute = asOf[w];
     if (minute < first) first = minute;
@@ -51,13 +57,18 @@ function cutOf(asOf: Int32Array, most: number): number {
   }
   const counts = new Int32Array(last - first + 1);
   for (let w = 0; w < asOf.length; w++) counts[asOf[w] - first]++;
-  let cut = last;
-  let held = counts[last - first];
-  for (let minute = last - 1; minute >= first; minute--) {
-    const count = counts[minute - first];
-    if (held + count > most) break;
-    held += count;
-    if (count > 0) cut = minute;
+  return { first, counts };
+}
+
+/** The earliest minute from which on there are at most `most` windows, or the last minute of all. */
+function cutOf({ first, counts }: ByMinute, most: number): number {
+  let place = counts.length - 1;
+  let cut = first + place;
+  let held = counts[place];
+  for (place--; place >= 0; place--) {
+    held += counts[place];
+    if (held > most) break;
+    if (counts[place] > 0) cut = first + place;
   }
   return cut;
 }
@@ -72,56 +83,10 @@ export function randomSplit(windows: WindowSet, share: number, seed: number): Sp
   return { training: order.slice(validation.length).sort(), validation };
 }
 
-/** The windows with the given indices, in that order; the matrix is shared. */
-export function selectWindows(windows: WindowSet, indices: Int32Array): WindowSet {
-  const stride = windows.scaleStride;
-  return {
-    ...windows,
-    starts: indices.map((w) => windows.starts[w]),
-    symbol: indices.map((w) => windows.symbol[w]),
-    asOf: indices.map((w) => windows.asOf[w]),
-    lastClose: pick(windows.lastClose, indices),
-    targetClose: pick(windows.targetClose, indices),
-    volatility: pick(windows.volatility, indices),
-    shift: stride === 0 ? windows.shift : pickRows(windows.shift, indices, stride),
-    gain: stride === 0 ? windows.gain : pickRows(windows.gain, indices, stride),
-  };
-}
-
-/** The windows from number `from` to `to`, as a view: nothing is copied. */
-export function rangeOfWindows(windows: WindowSet, from: number, to: number): WindowSet {
-  const stride = windows.scaleStride;
-  return {
-    ...windows,
-    starts: windows.starts.subarray(from, to),
-    symbol: windows.symbol.subarray(from, to),
-    asOf: windows.asOf.subarray(from, to),
-    lastClose: windows.lastClose.subarray(from, to),
-    targetClose: windows.targetClose.subarray(from, to),
-    volatility: windows.volatility.subarray(from, to),
-    shift: stride === 0 ? windows.shift : windows.shift.subarray(from * stride, to * stride),
-    gain: stride === 0 ? windows.gain : windows.gain.subarray(from * stride, to * stride),
-  };
-}
-
-function pick(values: Float64Array, indices: Int32Array): Float64Array {
-  const out = new Float64Array(indices.length);
-  for (let i = 0; i < out.length; i++) out[i] = values[indices[i]];
-  return out;
-}
-
-function pickRows(values: Float32Array, indices: Int32Array, stride: number): Float32Array {
-  const out = new Float32Array(indices.length * stride);
-  for (let i = 0; i < indices.length; i++) {
-    out.set(values.subarray(indices[i] * stride, (indices[i] + 1) * stride), i * stride);
-  }
-  return out;
-}
-
 /** The windows with from <= asOf < to. */
-function indicesBetween(asOf: Int32Array, from: number, to: number): Int32Array {
+function indicesBetween(asOf: Int32Array, { first, counts }: ByMinute, from: number, to: number): Int32Array {
   let count = 0;
-  for (let w = 0; w < asOf.length; w++) if (asOf[w] >= from && asOf[w] < to) count++;
+  for (let m = 0; m < counts.length; m++) if (first + m >= from && first + m < to) count += counts[m];
   const found = new Int32Array(count);
   for (let w = 0, i = 0; i < count; w++) if (asOf[w] >= from && asOf[w] < to) found[i++] = w;
   return found;

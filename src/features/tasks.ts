@@ -1,9 +1,11 @@
 /** What threads do block by block (see `blocks.ts`): finding runs, filling windows from them, scaling those. */
 import type { MarketBars } from '../bars/index.ts';
-import { marketFiller } from './market-rows.ts';
+import type { FitStep } from './fit-steps.ts';
+import { type RecordStep, recordWork } from './market-record.ts';
+import { type FillStep, fillWork } from './market-rows.ts';
 import type { FittedScaler, RecipeName, WindowOptions, WindowSet } from './recipe.ts';
 import { recipeOf } from './recipes.ts';
-import { rangeOfWindows } from './split.ts';
+import { rangeOfWindows } from './window-selection.ts';
 import { fillRuns, findRuns, RUN_FIELDS, type WindowArrays } from './windows.ts';
 
 /** Runs of symbols. Every array is over shared memory. */
@@ -17,7 +19,7 @@ export interface FindTask {
   /** Receives the runs of a block, its rows counted from 0, from place `at[block]` on. */
   readonly fields: Int32Array;
   readonly at: Int32Array;
-  /** `[blocks, 3]` receives its runs, its rows and the windows it has at most. */
+  /** `[blocks, 3]` receives its runs, its rows and its windows. */
   readonly sizes: Int32Array;
 }
 
@@ -33,8 +35,6 @@ export interface FillTask {
   /** `[blocks]` number of its first window. */
   readonly firstWindow: Int32Array;
   readonly arrays: WindowArrays;
-  /** `[blocks]` receives how many windows it has. */
-  readonly counts: Int32Array;
 }
 
 /** Scales and targets of windows. Every array is over shared memory. */
@@ -44,56 +44,53 @@ export interface ScaleTask {
   readonly windows: WindowSet;
   readonly scaler: FittedScaler;
   readonly windowsABlock: number;
-  /** `[N, scaleStride]`; both are empty where all windows share one scale. */
+  /** `[N, scaleStride]` of zeros; both are empty where all windows share one scale. */
   readonly shift: Float32Array;
   readonly gain: Float32Array;
   /** `[N]` */
   readonly targets: Float32Array;
 }
 
-/** The market's columns of runs. Every array is over shared memory. */
-export interface MarketTask {
-  readonly kind: 'market';
+/** A step of a recipe's fit. Every array is over shared memory. */
+export interface FitTask {
+  readonly kind: 'fit';
   readonly recipe: RecipeName;
-  readonly windows: WindowSet;
-  readonly scaler: FittedScaler;
-  readonly bars: MarketBars;
-  readonly runsABlock: number;
+  readonly step: FitStep;
 }
 
-export type Task = FindTask | FillTask | MarketTask | ScaleTask;
+export type Task = FindTask | FillTask | RecordStep | FillStep | ScaleTask | FitTask;
 
-export const workOf = (task: Task): ((block: number) => void) =>
-  task.kind === 'find'
-    ? findWork(task)
-    : task.kind === 'fill'
-      ? fillWork(task)
-      : task.kind === 'market'
-        ? marketWork(task)
-        : scaleWork(task);
+export function workOf(task: Task): (block: number) => void {
+  switch (task.kind) {
+    case 'find':
+      return findWork(task);
+    case 'fill':
+      return fillRunsWork(task);
+    case 'record':
+      return recordWork(task);
+    case 'market':
+      return fillWork(task);
+    case 'scale':
+      return scaleWork(task);
+    case 'fit':
+      return recipeOf(task.recipe).fitWork!(task.step);
+  }
+}
 
 function findWork({ recipe: name, bars, options, symbols, fields, at, sizes }: FindTask): (block: number) => void {
   const recipe = recipeOf(name);
   return (block) => {
     const runs = findRuns(bars, recipe, options, symbols[block], symbols[block + 1]);
     fields.set(runs.fields.subarray(0, runs.count * RUN_FIELDS), at[block]);
-    sizes.set([runs.count, runs.rows, runs.windowsAtMost], block * 3);
+    sizes.set([runs.count, runs.rows, runs.windows], block * 3);
   };
 }
 
-function fillWork(task: FillTask): (block: number) => void {
-  const { bars, options, runFields, runs, firstWindow, arrays, counts } = task;
+function fillRunsWork(task: FillTask): (block: number) => void {
+  const { bars, options, runFields, runs, firstWindow, arrays } = task;
   const recipe = recipeOf(task.recipe);
-  return (block) => {
-    const first = firstWindow[block];
-    counts[block] = fillRuns(bars, recipe, options, runFields, runs[block], runs[block + 1], arrays, first) - first;
-  };
-}
-
-function marketWork({ recipe: name, windows, scaler, bars, runsABlock }: MarketTask): (block: number) => void {
-  const fill = marketFiller(windows, recipeOf(name), scaler, bars);
-  const runs = windows.runs!.firstRow.length;
-  return (block) => fill?.(block * runsABlock, Math.min(runs, (block + 1) * runsABlock));
+  return (block) =>
+    fillRuns(bars, recipe, options, runFields, runs[block], runs[block + 1], arrays, firstWindow[block]);
 }
 
 /** A recipe's own functions work on this many windows at a time: what they allocate stays in the cache. */
@@ -103,14 +100,15 @@ function scaleWork(task: ScaleTask): (block: number) => void {
   const { windows, scaler, windowsABlock, shift, gain, targets } = task;
   const recipe = recipeOf(task.recipe);
   const N = windows.starts.length;
+  const stride = shift.length / N;
+  const rowsOf = (all: Float32Array, from: number, to: number) => all.subarray(from * stride, to * stride);
   return (block) => {
     const end = Math.min(N, (block + 1) * windowsABlock);
     for (let from = block * windowsABlock; from < end; from += WINDOWS_AT_ONCE) {
-      const scaled = recipe.scale(rangeOfWindows(windows, from, Math.min(end, from + WINDOWS_AT_ONCE)), scaler);
+      const to = Math.min(end, from + WINDOWS_AT_ONCE);
+      const into = shift.length === 0 ? undefined : { shift: rowsOf(shift, from, to), gain: rowsOf(gain, from, to) };
+      const scaled = recipe.scale(rangeOfWindows(windows, from, to), scaler, into);
       targets.set(recipe.targets(scaled, scaler), from);
-      if (shift.length === 0) continue;
-      shift.set(scaled.shift, from * scaled.scaleStride);
-      gain.set(scaled.gain, from * scaled.scaleStride);
     }
   };
 }

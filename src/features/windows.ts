@@ -8,19 +8,19 @@
 import { type MarketBars, sessionAt } from '../bars/index.ts';
 import { type Allocate, BarcastError, type EpochMinute } from '../base/index.ts';
 import type { BuildWindows, Recipe, RowRuns, WindowOptions, WindowSet } from './recipe.ts';
-import { isUsable, logReturnOf, sharesOf } from './rows.ts';
+import { isUsable, logReturnOf, type RowFormula, SESSION_MINUTES, sharesOf } from './rows.ts';
 import { windowVolatility } from './volatility.ts';
 
-/** Consecutive bars that one stretch of rows is made of. Five numbers a run in one growing array. */
-export const RUN_FIELDS = 5; // symbol, first bar, last bar, first row, minute of the session's open
+/** Consecutive bars that one stretch of rows is made of. Six numbers a run in one growing array. */
+export const RUN_FIELDS = 6; // symbol, first bar, last bar, first row, minute of the session's open, windows
 export const FIRST_ROW = 3;
+export const WINDOWS = 5;
 
 export interface Runs {
   readonly fields: Int32Array;
   readonly count: number;
   readonly rows: number;
-  /** No fewer than the windows that the runs hold. */
-  readonly windowsAtMost: number;
+  readonly windows: number;
 }
 
 /**
@@ -35,8 +35,8 @@ export interface Runs {
 export const buildWindows: BuildWindows = (bars, recipe, options) => {
   const runs = findRuns(bars, recipe, options);
   const arrays = windowArrays(runs, recipe, (bytes) => new ArrayBuffer(bytes));
-  const windows = fillRuns(bars, recipe, options, runs.fields, 0, runs.count, arrays, 0);
-  return windowSetOf(bars, recipe, runs, arrays, windows);
+  fillRuns(bars, recipe, options, runs.fields, 0, runs.count, arrays, 0);
+  return windowSetOf(bars, recipe, runs, arrays);
 };
 
 /** What the second pass fills: rows of the matrix, and everything that is known of each window. */
@@ -52,7 +52,7 @@ export interface WindowArrays {
 }
 
 /** Arrays with room for all that the runs hold. */
-export function windowArrays({ rows, windowsAtMost: N }: Runs, recipe: Recipe, allocate: Allocate): WindowArrays {
+export function windowArrays({ rows, windows: N }: Runs, recipe: Recipe, allocate: Allocate): WindowArrays {
   const F = recipe.features.length;
   return {
     matrix: new Float32Array(allocate(4 * rows * F), 0, rows * F),
@@ -65,26 +65,18 @@ export function windowArrays({ rows, windowsAtMost: N }: Runs, recipe: Recipe, a
   };
 }
 
-/** The first `windows` of the arrays as a set, unscaled. */
+/** The arrays as a set, unscaled. */
 export function windowSetOf(
   { symbols, minute }: MarketBars,
   recipe: Recipe,
   runs: Runs,
-  { matrix, ...arrays }: WindowArrays,
-  windows: number,
+  arrays: WindowArrays,
 ): WindowSet {
   const F = recipe.features.length;
-  const { starts, symbol, asOf, lastClose, targetClose, volatility } = arrays;
   return {
     recipe: recipe.name,
     symbols,
-    matrix,
-    starts: starts.subarray(0, windows),
-    symbol: symbol.subarray(0, windows),
-    asOf: asOf.subarray(0, windows),
-    lastClose: lastClose.subarray(0, windows),
-    targetClose: targetClose.subarray(0, windows),
-    volatility: volatility.subarray(0, windows),
+    ...arrays,
     shift: new Float32Array(F),
     gain: new Float32Array(F).fill(1),
     scaleStride: 0,
@@ -92,10 +84,7 @@ export function windowSetOf(
   };
 }
 
-/**
- * The second pass over the runs from `firstRun` to `endRun`: their rows, and their windows from number `window` on.
- * @returns the number of the window after the last
- */
+/** The second pass over the runs from `firstRun` to `endRun`: their rows, and their windows from number `window` on. */
 export function fillRuns(
   bars: MarketBars,
   recipe: Recipe,
@@ -105,53 +94,39 @@ export function fillRuns(
   endRun: number,
   arrays: WindowArrays,
   window: number,
-): number {
+): void {
   const T = recipe.windowLength;
-  const F = recipe.features.length;
   const H = recipe.horizonMinutes;
   const { row } = recipe;
   const { most } = recipe.quiet;
-  const { minute, open, high, low, close, volume } = bars;
-  const from = options.asOfFrom ?? Number.NEGATIVE_INFINITY;
-  const to = options.asOfTo ?? Number.POSITIVE_INFINITY;
-
-  const { matrix, starts, symbol, asOf, lastClose, targetClose, volatility } = arrays;
-  let squares = new Float64Array(512);
+  const { minute, close } = bars;
+  const { starts, symbol, asOf, lastClose, targetClose, volatility } = arrays;
+  const squares = new Float64Array(SESSION_MINUTES);
+  const traded = new Float64Array(SESSION_MINUTES);
   let windows = window;
 
   for (let run = firstRun; run < endRun; run++) {
     const [ofSymbol, first, last, firstRow, sessionOpen] = runFields.subarray(run * RUN_FIELDS, (run + 1) * RUN_FIELDS);
-    if (last - first >= squares.length) squares = new Float64Array(last - first + 1);
+    fillBlank(arrays.matrix, row.blank, firstRow, minute[last] - minute[first] + 1);
+    for (let bar = first; bar <= last; bar++) traded[bar - first] = row.volumeOf(sharesOf(bars.volume[bar]));
+    fillRows(bars, row, first, last, firstRow, sessionOpen, traded, arrays.matrix, squares);
     const rowAtMinute0 = firstRow - minute[first];
-    const firstFullMinute = minute[first] + T - 1;
-    let previousMinute = minute[first] - 1;
-    let previousClose = open[first];
+    const [firstAsked, lastAsked] = askedMinutes(minute, recipe, options, first, last);
+    const lastMinute = minute[last];
     let tail = first; // the first bar inside the window
     let ahead = first; // the last bar at or before the end of the horizon
     let sumOfSquares = 0;
     for (let bar = first; bar <= last; bar++) {
       const now = minute[bar];
-      const price = close[bar];
-      for (let m = previousMinute + 1; m < now; m++) {
-        row.quiet(matrix, (rowAtMinute0 + m) * F, previousClose, m - sessionOpen);
-      }
-      const logReturn = logReturnOf(price, previousClose);
-      const at = (rowAtMinute0 + now) * F;
-      row.bar(matrix, at, logReturn, high[bar], low[bar], price, sharesOf(volume[bar]), now - sessionOpen);
-      previousMinute = now;
-      previousClose = price;
-
-      const square = logReturn * logReturn;
-      squares[bar - first] = square;
-      sumOfSquares += square;
+      sumOfSquares += squares[bar - first];
       while (minute[tail] <= now - T) sumOfSquares -= squares[tail++ - first];
-      if (now < firstFullMinute || T - (bar - tail + 1) > most || now + 1 < from || now + 1 >= to) continue;
-      const known = now + H <= minute[last];
-      if (!known && options.requireTarget) continue;
+      if (now < firstAsked || now > lastAsked || T - (bar - tail + 1) > most) continue;
+      const known = now + H <= lastMinute;
       if (known) {
         if (ahead < bar) ahead = bar;
         while (ahead < last && minute[ahead + 1] <= now + H) ahead++;
       }
+      const price = close[bar];
       starts[windows] = rowAtMinute0 + now - T + 1;
       symbol[windows] = ofSymbol;
       asOf[windows] = now + 1;
@@ -161,21 +136,77 @@ export function fillRuns(
       windows++;
     }
   }
+}
+
+/** Minutes of a run from the first to the last that a window may end with, quiet minutes aside. */
+function askedMinutes(
+  minute: Int32Array,
+  { windowLength, horizonMinutes }: Recipe,
+  { asOfFrom = Number.NEGATIVE_INFINITY, asOfTo = Number.POSITIVE_INFINITY, requireTarget }: WindowOptions,
+  first: number,
+  last: number,
+): [first: number, last: number] {
+  const latest = requireTarget ? minute[last] - horizonMinutes : minute[last];
+  return [Math.max(minute[first] + windowLength - 1, asOfFrom - 1), Math.min(latest, asOfTo - 2)];
+}
+
+/** How many windows {@link fillRuns} finds in a run. */
+function countWindows(minute: Int32Array, recipe: Recipe, options: WindowOptions, first: number, last: number): number {
+  const T = recipe.windowLength;
+  const { most } = recipe.quiet;
+  const [firstAsked, lastAsked] = askedMinutes(minute, recipe, options, first, last);
+  let windows = 0;
+  let tail = first;
+  for (let bar = first; bar <= last && minute[bar] <= lastAsked; bar++) {
+    const now = minute[bar];
+    if (now < firstAsked) continue;
+    while (minute[tail] <= now - T) tail++;
+    if (T - (bar - tail + 1) <= most) windows++;
+  }
   return windows;
 }
 
-const shortestRunOf = (recipe: Recipe, { requireTarget }: WindowOptions): number =>
-  recipe.windowLength + (requireTarget ? recipe.horizonMinutes : 0);
-
-/** No fewer than the windows of a run from one bar to another. */
-export function mostWindows(
-  { minute }: MarketBars,
-  recipe: Recipe,
-  options: WindowOptions,
+/**
+ * The rows of a run, and the squares of its bars' log returns; apart from the windows, so that each loop is small.
+ * @param traded what a row takes of the volume of each bar
+ */
+function fillRows(
+  { minute, open, high, low, close }: MarketBars,
+  row: RowFormula,
   first: number,
   last: number,
-): number {
-  return Math.min(last - first + 1, minute[last] - minute[first] + 2 - shortestRunOf(recipe, options));
+  firstRow: number,
+  sessionOpen: number,
+  traded: Float64Array,
+  matrix: Float32Array,
+  squares: Float64Array,
+): void {
+  const F = row.blank.length;
+  let at = firstRow * F;
+  let next = minute[first]; // the minute of the row at `at`
+  let price = open[first];
+  for (let bar = first; bar <= last; bar++) {
+    const now = minute[bar];
+    for (; next < now; next++, at += F) row.quiet(matrix, at, price, next - sessionOpen);
+    const logReturn = logReturnOf(close[bar], price);
+    price = close[bar];
+    row.bar(matrix, at, logReturn, high[bar], low[bar], price, traded[bar - first], now - sessionOpen);
+    squares[bar - first] = logReturn * logReturn;
+    next++;
+    at += F;
+  }
+}
+
+/** Blank rows: the first one, then copies of twice as many each time. */
+function fillBlank(matrix: Float32Array, blank: Float32Array, firstRow: number, rows: number): void {
+  const F = blank.length;
+  const begin = firstRow * F;
+  matrix.set(blank, begin);
+  for (let done = 1; done < rows; ) {
+    const count = Math.min(done, rows - done);
+    matrix.copyWithin(begin + done * F, begin, begin + count * F);
+    done += count;
+  }
 }
 
 function rowRuns({ fields, count }: Runs, minute: Int32Array): RowRuns {
@@ -198,14 +229,14 @@ export function findRuns(
 ): Runs {
   const T = recipe.windowLength;
   const { longestRun } = recipe.quiet;
-  const shortestRun = shortestRunOf(recipe, options);
+  const shortestRun = T + (options.requireTarget ? recipe.horizonMinutes : 0);
   const { minute, open, high, low, close, volume } = bars;
   const from = options.asOfFrom ?? Number.NEGATIVE_INFINITY;
   const to = options.asOfTo ?? Number.POSITIVE_INFINITY;
   let fields = new Int32Array(1024 * RUN_FIELDS);
   let count = 0;
   let rows = 0;
-  let windowsAtMost = 0;
+  let windows = 0;
 
   for (let ofSymbol = firstSymbol; ofSymbol < endSymbol; ofSymbol++) {
     let first = -1;
@@ -222,9 +253,10 @@ export function findRuns(
           grown.set(fields);
           fields = grown;
         }
-        fields.set([ofSymbol, first, last, rows, sessionOpen], count++ * RUN_FIELDS);
+        const held = countWindows(minute, recipe, options, first, last);
+        fields.set([ofSymbol, first, last, rows, sessionOpen, held], count++ * RUN_FIELDS);
         rows += length;
-        windowsAtMost += mostWindows(bars, recipe, options, first, last);
+        windows += held;
       }
       first = -1;
     };
@@ -256,5 +288,5 @@ export function findRuns(
     }
     endRun();
   }
-  return { fields, count, rows, windowsAtMost };
+  return { fields, count, rows, windows };
 }

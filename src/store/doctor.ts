@@ -9,9 +9,10 @@ import { dayOf, type FlawKind, findGaps, sessionAt, sessionMinutesBefore, sessio
 import { type DayString, type EpochMinute, isoOfMinute } from '../base/index.ts';
 import { quoted, selectNumbers, selectRows } from './database.ts';
 import { corrupt, type Manifest, relation, segmentPath, TABLE_NAMES } from './manifest.ts';
-import { fillColumns, findDamage, openStoreReader } from './reader.ts';
+import { findDamage, openStoreReader } from './reader.ts';
 import { BAR_FLAW_KINDS, BAR_FLAWS, COUNT_BAR_FLAWS, createSessionDays, WITH_SESSION } from './rules.ts';
 import type { IngestCounts } from './store.ts';
+import { fillColumns } from './vectors.ts';
 
 export type FlawCounts = Omit<IngestCounts, 'symbols' | 'rowsRead' | 'rowsStored' | 'alreadyStored'>;
 

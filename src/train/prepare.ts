@@ -5,6 +5,7 @@ import {
   buildWindowsOnThreads,
   chronologicalSplit,
   type FittedScaler,
+  fitOnThreads,
   type Recipe,
   randomSplit,
   scaleOnThreads,
@@ -42,11 +43,11 @@ export async function prepareInMemory(
     recipe.training.validationSplit === 'random'
       ? randomSplit(windows, settings.validationShare, seed)
       : chronologicalSplit(windows, settings.validationShare);
-  const scaler = recipe.fit(selectWindows(windows, training), bars);
+  const scaler = await fitOnThreads(windows, training, recipe, bars);
   const { windows: scaled, targets: own } = await scaleOnThreads(windows, recipe, scaler);
   const targets = forEachOutput(own, outputsOf(recipe.network));
-  const hash = createHash('sha256');
-  for (const array of [scaled.matrix, scaled.starts, scaled.shift, scaled.gain, targets]) {
+  const hash = createHash('sha256').update(JSON.stringify([bars.symbols, scaler]));
+  for (const array of [bars.offsets, bars.minute, bars.open, bars.high, bars.low, bars.close, bars.volume]) {
     hash.update(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
   }
   const [firstAsOf, lastAsOf] = rangeOf(windows.asOf);

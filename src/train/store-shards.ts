@@ -17,6 +17,7 @@ import {
   buildWindowsOnThreads,
   type FittedScaler,
   fillMarketOnThreads,
+  fitOnThreads,
   type Recipe,
   scaleOnThreads,
   type WindowSet,
@@ -123,7 +124,8 @@ export async function prepareFromStore(
   // The validation part stays: it has memory of its own.
   const aside = new PieceLoader(store, recipe, []);
   const fitted = await loader.unscaled(last);
-  const scaler = recipe.fit(fitted.windows, fitted.bars);
+  const all = Int32Array.from(fitted.windows.starts.keys());
+  const scaler = await fitOnThreads(fitted.windows, all, recipe, fitted.bars);
   loader.scaler = aside.scaler = scaler;
   const validation = await aside.scaled({ from: last.to, to: epochMinute(days.at(-1)!.utcDay * 1440 + 1440) });
   let windows = validation.windows.starts.length;

@@ -6,7 +6,10 @@ import { type EpochMinute, Random } from '../../src/base/index.ts';
 import { buildWindows, fillMarket, LiveMarket, recipeOf } from '../../src/features/index.ts';
 import { leadingVectors, solvePenalised } from '../../src/features/linear-algebra.ts';
 import { fitMarket, marketOf } from '../../src/features/market-model.ts';
-import { MarketTape } from '../../src/features/market-tape.ts';
+import { RecordedMarket, recordWork, roomForMarket } from '../../src/features/market-record.ts';
+import { type MarketMinute, MarketTape } from '../../src/features/market-tape.ts';
+import type { FittedScaler } from '../../src/features/recipe.ts';
+import { visitReturns } from '../../src/features/run-returns.ts';
 import { bitsOf, columnsOf, SESSIONS } from './fixtures.ts';
 
 const recipe = recipeOf('returns');
@@ -34,6 +37,18 @@ function followers(seed: number, count: number, sessions = SESSIONS.slice(0, 2),
     }
   }
   return bars;
+}
+
+/** The market of bars that are all there. */
+function marketBy(scaler: FittedScaler, bars: readonly Bar[]): (minute: number) => MarketMinute {
+  const columns = columnsOf([...bars]);
+  const model = marketOf(scaler)!;
+  const record = roomForMarket(model, columns);
+  const blocks = record.opens.length;
+  const work = recordWork({ kind: 'record', blocks, scaler, bars: columns, longestQuietRun: 15, record });
+  for (let block = blocks - 1; block >= 0; block--) work(block);
+  const market = new RecordedMarket(record, model);
+  return (minute) => market.at(market.placeOf(minute));
 }
 
 test('a penalised solve and leading eigenvectors are those of known matrices', () => {
@@ -111,7 +126,7 @@ test('too few symbols or minutes make no market', () => {
 test('strain rises when the market goes beyond what its last hour led to expect', () => {
   const calm = followers(4, 12, SESSIONS.slice(0, 1));
   const bars = columnsOf(calm);
-  const market = marketOf(fitMarket(bars, Number.POSITIVE_INFINITY, 15))!;
+  const scaler = fitMarket(bars, Number.POSITIVE_INFINITY, 15);
   const { open } = SESSIONS[0];
   const anchors = new Map(
     calm.filter(({ minute }) => minute === open + 199).map(({ symbol, close }) => [symbol, close]),
@@ -122,8 +137,39 @@ test('strain rises when the market goes beyond what its last hour led to expect'
     const wilder = (price: number) => anchor * (price / anchor) ** 4;
     return { ...bar, open: wilder(bar.open), high: wilder(bar.high), low: wilder(bar.low), close: wilder(bar.close) };
   });
-  const [before, after] = [calm, storm].map((some) => MarketTape.of(market, columnsOf(some), 15).at(open + 230).strain);
+  const [before, after] = [calm, storm].map((some) => marketBy(scaler, some)(open + 230).strain);
   assert.ok(after > before + 0.2, `${before} to ${after}`);
+});
+
+test('a market that bars come into, asked for in any order, is to the bit that of bars that are all there', () => {
+  const bars = followers(6, 12).filter((_, i) => i % 11 !== 3);
+  const scaler = fitMarket(columnsOf(bars), Number.POSITIVE_INFINITY, 15);
+  const batch = marketBy(scaler, bars);
+  const random = new Random(7);
+  for (const asked of ['in order', 'at random'] as const) {
+    const tape = new MarketTape(marketOf(scaler)!);
+    const { symbols } = columnsOf(bars);
+    symbols.forEach((symbol, s) => {
+      visitReturns(columnsOf(bars), s, 15, 0, Number.POSITIVE_INFINITY, (minute, r, _begins, open) => {
+        tape.push(symbol, minute, r, open);
+      });
+    });
+    const minutes = SESSIONS.slice(0, 2).flatMap(({ open, close }) =>
+      Array.from({ length: close - open }, (_, i) => open + i),
+    );
+    if (asked === 'at random') random.shuffle(minutes as never);
+    let strained = 0;
+    for (const minute of minutes) {
+      const [found, expected] = [tape.at(minute), batch(minute)];
+      assert.deepEqual(
+        [[...found.factors], [...found.residuals], found.turbulence, found.strain],
+        [[...expected.factors], [...expected.residuals], expected.turbulence, expected.strain],
+        `${minute}, ${asked}`,
+      );
+      if (found.strain > 0) strained++;
+    }
+    assert.ok(strained > 100, `${strained} minutes`);
+  }
 });
 
 test('a reference whose bar comes after its minute was asked for changes nothing that was answered', () => {
