@@ -109,7 +109,7 @@ async function trainedModel(context: Context, kernel: Kernel, sessions: Plan): P
     registry,
     name: NAME,
     seed: SEED,
-    overrides: kernel.name === 'reference' ? { epochs: 1, batch: 64 } : { epochs: 5 },
+    overrides: kernel.name === 'reference' ? { epochs: 1, batch: 64 } : { epochs: 3 },
     version: barcastVersion,
     progress: context.progress,
     signal: context.takeSignal(),

@@ -1,7 +1,7 @@
 /** `barcast simulate`: the simulated exchange alone, a server that speaks Yahoo's chart API. */
 import { Option } from 'commander';
 import { BarcastError, epochMs, isoOf } from '../base/index.ts';
-import { type Pattern, parseFaults, startExchange } from '../sources/index.ts';
+import { DEFAULT_STRENGTH, PATTERN_NAMES, type Pattern, parseFaults, startExchange } from '../sources/index.ts';
 import { action, command, positiveNumber, type Register, wholeNumber } from './context.ts';
 
 interface SimulateCommand {
@@ -14,6 +14,7 @@ interface SimulateCommand {
   readonly speed?: number;
   readonly skipClosed?: boolean;
   readonly pattern: Pattern;
+  readonly strength: number;
 }
 
 const simulate = command('simulate', "a simulated exchange that answers Yahoo's chart API")
@@ -30,7 +31,14 @@ const simulate = command('simulate', "a simulated exchange that answers Yahoo's 
   )
   .addOption(new Option('--now <instant>', 'what its clock says at the start (ISO 8601; default: the present)'))
   .addOption(new Option('--speed <x>', 'market minutes a real minute').argParser(positiveNumber).default(1))
-  .addOption(new Option('--pattern <pattern>', 'what there is to learn').choices(['echo', 'none']).default('echo'))
+  .addOption(
+    new Option('--pattern <pattern>', 'what there is to learn').choices([...PATTERN_NAMES, 'none']).default('echo'),
+  )
+  .addOption(
+    new Option('--strength <x>', 'best skill that the pattern allows at five minutes, 0 to 0.6')
+      .argParser(Number)
+      .default(DEFAULT_STRENGTH),
+  )
   .option('--skip-closed', 'jump over nights and weekends', false);
 
 function instant(text: string) {
@@ -46,12 +54,13 @@ function instant(text: string) {
 
 action<SimulateCommand>(
   simulate,
-  async (context, { port, host, seed, faults, limit, now, speed, skipClosed, pattern }) => {
+  async (context, { port, host, seed, faults, limit, now, speed, skipClosed, pattern, strength }) => {
     const exchange = await startExchange({
       port,
       host,
       seed,
       pattern,
+      strength,
       speed,
       skipClosed,
       ...(faults === undefined ? {} : { faults: parseFaults(faults) }),

@@ -3,30 +3,22 @@
  * network is trained on what it leaves over, so a network without any skill still answers as well as a straight line.
  *
  * Inputs, all in units of the window's one-minute volatility: own returns and close positions times ranges (the bounce
- * between bid and ask), returns times the surge of their volume (moves on high volume go on, others are taken back:
- * Llorente, Michaely, Saar & Wang 2002), the returns that the market explains, and how far the price stands from where the market would
- * have it (the mean of the last k minutes' deviations); small deviations count for more than large ones, so some
- * inputs come again limited to +-1.
+ * between bid and ask), how far the price stands from where the market would have it (the mean of the last k minutes'
+ * deviations; small ones count for more than large ones, so they come again limited to +-1), and past moves that fade
+ * (`flows.ts`).
  */
-import { fastTanh } from './fast-tanh.ts';
+import { FLOW_INPUTS, FlowForecast, flowInputs } from './flows.ts';
 import { addProducts, paddedWidth, solvePenalised } from './linear-algebra.ts';
+import type { WindowScales } from './linear-columns.ts';
 import type { ResidualPaths } from './residual-paths.ts';
 
-const OWN_LAGS = 20;
+const OWN_LAGS = 5;
 const BOUNCE_LAGS = 5;
-const EXPLAINED_LAGS = 5;
-const LIMITED_LAGS = 5;
 /** Minutes that a deviation's mean is taken over. */
 const SPANS = [2, 3, 5, 10, 20, 30, 59];
 const PER_MINUTE = Float64Array.from(SPANS, (minutes) => 1 / minutes);
 
-/** Minutes that moves on surging volume are summed over, and what is left of one a minute later. */
-const SURGE_LAGS = 30;
-const SURGE_STEEPNESS = 1.5;
-const SURGE_DECAYS = [0.5, 0.8, 0.9, 0.96] as const;
-
-export const LINEAR_INPUTS =
-  OWN_LAGS + BOUNCE_LAGS + EXPLAINED_LAGS + LIMITED_LAGS + 4 * SPANS.length + SURGE_DECAYS.length;
+export const LINEAR_INPUTS = OWN_LAGS + BOUNCE_LAGS + 4 * SPANS.length + FLOW_INPUTS;
 
 const fromMarket = (minutes: number) => SPANS.indexOf(minutes);
 const fromPeers = (minutes: number) => SPANS.length + SPANS.indexOf(minutes);
@@ -43,18 +35,9 @@ export const LINEAR_DEVIATIONS = [
 /** A forecast is limited to this many volatilities. */
 const FORECAST_LIMIT = 3;
 /** Ridge penalty in multiples of the rows, on inputs of mean square 1. */
-const PENALTY = 0.01;
+const PENALTY = 0.03;
 /** Fewer windows an input than this fit nothing. */
 const LEAST_WINDOWS_AN_INPUT = 20;
-
-/** A window's own units. */
-export interface WindowScales {
-  /** Of one-minute log returns. */
-  readonly minuteVolatility: number;
-  /** Log volumes are standardised with (u - mean) * gain. */
-  readonly volumeMean: number;
-  readonly volumeGain: number;
-}
 
 const limited = (x: number): number => Math.max(-1, Math.min(1, x));
 
@@ -69,15 +52,12 @@ export function linearInputs(
   paths: ResidualPaths,
   out: Float64Array,
 ): void {
-  const { minuteVolatility, volumeMean, volumeGain } = scales;
-  const unit = 1 / minuteVolatility;
+  const unit = 1 / scales.minuteVolatility;
   const place = paths.seek(matrix, last);
-  const { logReturns, explained, volumes, bounces } = paths;
+  const { logReturns, bounces } = paths;
   let i = 0;
   for (let k = 0; k < OWN_LAGS; k++) out[i++] = logReturns[place - k] * unit;
   for (let k = 0; k < BOUNCE_LAGS; k++) out[i++] = bounces[place - k] * unit;
-  for (let k = 0; k < EXPLAINED_LAGS; k++) out[i++] = explained[place - k] * unit;
-  for (let k = 0; k < LIMITED_LAGS; k++) out[i++] = limited(out[k]);
   const n = SPANS.length;
   for (let span = 0; span < n; span++) {
     const minutes = SPANS[span];
@@ -88,28 +68,7 @@ export function linearInputs(
     out[i + 2 * n + span] = ofPeers;
     out[i + 3 * n + span] = limited(ofPeers);
   }
-  const steepness = SURGE_STEEPNESS * volumeGain;
-  const d0 = SURGE_DECAYS[0];
-  const d1 = SURGE_DECAYS[1];
-  const d2 = SURGE_DECAYS[2];
-  const d3 = SURGE_DECAYS[3];
-  let s0 = 0;
-  let s1 = 0;
-  let s2 = 0;
-  let s3 = 0;
-  for (let at = place - SURGE_LAGS + 1; at <= place; at++) {
-    const move = logReturns[at];
-    const signed = move === 0 ? 0 : move * fastTanh(steepness * (volumes[at] - volumeMean));
-    s0 = d0 * s0 + signed;
-    s1 = d1 * s1 + signed;
-    s2 = d2 * s2 + signed;
-    s3 = d3 * s3 + signed;
-  }
-  const surges = i + 4 * n;
-  out[surges] = s0 * unit;
-  out[surges + 1] = s1 * unit;
-  out[surges + 2] = s2 * unit;
-  out[surges + 3] = s3 * unit;
+  flowInputs(paths, place, scales, out, i + 4 * n);
 }
 
 const limitedForecast = (x: number): number => Math.max(-FORECAST_LIMIT, Math.min(FORECAST_LIMIT, x));
@@ -122,61 +81,38 @@ export function linearForecast(weights: Float32Array, inputs: Float64Array): num
 }
 
 /**
- * {@link linearForecast} of {@link linearInputs} at a fraction of the time, for all windows that are scaled: what is
- * linear in the same minute's return is added up beforehand, and the decays of the surges are one kernel over the lags.
- * The two differ in the last bits; batch and live both use this one.
+ * {@link linearForecast} of {@link linearInputs} at a fraction of the time, for all windows that are scaled. The two
+ * differ in the last bits; batch and live both use this one.
  */
 export class QuickForecast {
-  /** By lag: weights of the return and of the return on surging volume, the bounce, the explained, the limited return. */
-  readonly #own = new Float64Array(SURGE_LAGS);
-  readonly #surge = new Float64Array(SURGE_LAGS);
+  /** By lag. */
+  readonly #own: Float64Array;
   readonly #bounce: Float64Array;
-  readonly #explained: Float64Array;
-  readonly #limited: Float64Array;
   /** `[4, SPANS]` of the deviations, as they are and limited, from the market and from the peers. */
   readonly #deviations: Float64Array;
+  readonly #flows: FlowForecast;
   /** `[2, SPANS]` the last window's deviations from the market and from the peers. */
   readonly deviations = new Float64Array(2 * SPANS.length);
 
   constructor(weights: Float32Array) {
     let at = 0;
     const next = (count: number) => Float64Array.from(weights.subarray(at, (at += count)));
-    this.#own.set(next(OWN_LAGS));
+    this.#own = next(OWN_LAGS);
     this.#bounce = next(BOUNCE_LAGS);
-    this.#explained = next(EXPLAINED_LAGS);
-    this.#limited = next(LIMITED_LAGS);
     this.#deviations = next(4 * SPANS.length);
-    const ofDecays = next(SURGE_DECAYS.length);
-    for (let k = 0; k < SURGE_LAGS; k++)
-      SURGE_DECAYS.forEach((decay, d) => {
-        this.#surge[k] += ofDecays[d] * decay ** k;
-      });
+    this.#flows = new FlowForecast(next(FLOW_INPUTS));
   }
 
   /** The forecast of the window whose last row is `last`, and its deviations. */
   of(matrix: Float32Array, last: number, scales: WindowScales, paths: ResidualPaths): number {
-    const { minuteVolatility, volumeMean, volumeGain } = scales;
-    const unit = 1 / minuteVolatility;
+    const unit = 1 / scales.minuteVolatility;
     const place = paths.seek(matrix, last);
-    const { logReturns, explained, volumes, bounces } = paths;
-    const own = this.#own;
-    const surge = this.#surge;
-    const bounce = this.#bounce;
-    const ofExplained = this.#explained;
-    const ofLimited = this.#limited;
-    const steepness = SURGE_STEEPNESS * volumeGain;
-    let returns = 0;
-    for (let k = 0; k < SURGE_LAGS; k++) {
-      const move = logReturns[place - k];
-      if (move === 0) continue;
-      returns += move * (own[k] + surge[k] * fastTanh(steepness * (volumes[place - k] - volumeMean)));
-    }
-    let parts = 0;
-    for (let k = 0; k < BOUNCE_LAGS; k++) parts += bounce[k] * bounces[place - k];
-    for (let k = 0; k < EXPLAINED_LAGS; k++) parts += ofExplained[k] * explained[place - k];
-    let others = 0;
-    for (let k = 0; k < LIMITED_LAGS; k++) others += ofLimited[k] * limited(logReturns[place - k] * unit);
-    return limitedForecast((returns + parts) * unit + others + this.#ofDeviations(paths, place, unit));
+    const { logReturns, bounces } = paths;
+    let latest = 0;
+    for (let k = 0; k < OWN_LAGS; k++) latest += this.#own[k] * logReturns[place - k];
+    for (let k = 0; k < BOUNCE_LAGS; k++) latest += this.#bounce[k] * bounces[place - k];
+    const flows = this.#flows.of(paths, place, scales);
+    return limitedForecast(latest * unit + flows + this.#ofDeviations(paths, place, unit));
   }
 
   #ofDeviations(paths: ResidualPaths, place: number, unit: number): number {

@@ -24,8 +24,10 @@ import {
   symbolsStep,
   symbolsWork,
 } from './market-loadings.ts';
+import { residualDeviations } from './market-noise.ts';
 import type { FittedScaler } from './recipe.ts';
 import { isUsable } from './rows.ts';
+import { type UsualVolume, usualVolumeOf } from './usual-volume.ts';
 
 const MOST_REFERENCES = 200;
 const MOST_FACTORS = 20;
@@ -44,12 +46,18 @@ export interface MarketModel {
   /** Sorted. */
   readonly references: readonly string[];
   readonly referenceIndex: ReadonlyMap<string, number>;
+  /** Index of the reference in which the most money is traded: in a broad market an index fund. */
+  readonly leader: number;
   /** `[references]` root mean square of each one's one-minute returns. */
   readonly deviations: Float32Array;
+  /** `[references]` the same of what loadings times factors leave over of them. */
+  readonly noises: Float32Array;
   /** Loadings `[K]` of a symbol of the training part; undefined for another one. */
   loadingsOf(symbol: string): Float32Array | undefined;
   /** Its peers as `[PEERS, 2]`: the reference's index and the share; undefined for another symbol. */
   peersOf(symbol: string): Float32Array | undefined;
+  /** Undefined where the recipe fits none. */
+  readonly usualVolume: UsualVolume | undefined;
 }
 
 /** What is kept of it: names as they are, float32 numbers in base64. */
@@ -67,7 +75,7 @@ const decoded = new WeakMap<FittedScaler, MarketModel>();
 export function marketOf(scaler: FittedScaler): MarketModel | undefined {
   const known = decoded.get(scaler);
   if (known) return known;
-  const { references, deviations, symbols, loadings, peers } = scaler;
+  const { references, leader, deviations, noises, symbols, loadings, peers } = scaler;
   if (!Array.isArray(references) || references.length === 0) return undefined;
   const names = references as readonly string[];
   const factors = decodeFloats(loadings as string).length / (symbols as readonly string[]).length;
@@ -83,9 +91,12 @@ export function marketOf(scaler: FittedScaler): MarketModel | undefined {
     factors,
     references: names,
     referenceIndex: new Map(names.map((symbol, i) => [symbol, i])),
+    leader: names.indexOf(leader as string),
     deviations: decodeFloats(deviations as string),
+    noises: decodeFloats(noises as string),
     loadingsOf: rowsOf(loadings as string, factors),
     peersOf: rowsOf(peers as string, 2 * PEERS),
+    usualVolume: usualVolumeOf(scaler),
   };
   decoded.set(scaler, market);
   return market;
@@ -118,7 +129,7 @@ export function* fittingMarket(
 ): Generator<MarketFitStep, FittedScaler, void> {
   const opens = lastSessions(bars, before);
   if (opens.length === 0) return {};
-  const references = mostTraded(bars, opens[0], before);
+  const { references, leader } = mostTraded(bars, opens[0], before);
   const n = references.length;
   if (n < LEAST_REFERENCES) return {};
   const span = { bars, opens, from: opens[0], to: before, longestQuietRun };
@@ -145,7 +156,9 @@ export function* fittingMarket(
     );
   return {
     references: references.map((symbol) => bars.symbols[symbol]),
+    leader: bars.symbols[leader],
     deviations: encodeFloats(deviations),
+    noises: encodeFloats(residualDeviations(ofSymbols, moments.returns, series, deviations)),
     symbols: fitted.map((symbol) => bars.symbols[symbol]),
     loadings: encodeFloats(rowsOf(ofSymbols.loadings, factors)),
     peers: encodeFloats(rowsOf(ofSymbols.peers, 2 * PEERS)),
@@ -183,8 +196,8 @@ function lastSessions(
   return [...opens].sort((a, b) => a - b).slice(-MOST_SESSIONS);
 }
 
-/** The symbols that the most money was traded in, or that have the most bars where no volume is given; sorted. */
-function mostTraded(bars: MarketBars, from: number, before: number): number[] {
+/** The symbols that the most money was traded in, or that have the most bars where no volume is given: sorted, and the first. */
+function mostTraded(bars: MarketBars, from: number, before: number): { references: number[]; leader: number } {
   const { minute, close, volume, offsets } = bars;
   const traded = bars.symbols.map((_, s) => {
     let money = 0;
@@ -197,10 +210,10 @@ function mostTraded(bars: MarketBars, from: number, before: number): number[] {
     }
     return { s, money, count };
   });
-  return traded
+  const ranked = traded
     .filter(({ count }) => count > 1)
     .sort((a, b) => b.money - a.money || b.count - a.count || a.s - b.s)
     .slice(0, MOST_REFERENCES)
-    .map(({ s }) => s)
-    .sort((a, b) => a - b);
+    .map(({ s }) => s);
+  return { references: ranked.toSorted((a, b) => a - b), leader: ranked[0] };
 }

@@ -19,6 +19,7 @@ export interface MarketRecord {
   /** `[S * 390, references]` */
   readonly residuals: Float32Array;
   /** `[S * 390]` each. */
+  readonly leader: Float32Array;
   readonly turbulence: Float64Array;
   readonly strain: Float64Array;
 }
@@ -34,6 +35,7 @@ export function roomForMarket(model: MarketModel, bars: MarketBars): MarketRecor
     opens: shared,
     factors: numbers(places * model.factors),
     residuals: new Float32Array(freshShared(4 * places * model.references.length)),
+    leader: new Float32Array(freshShared(4 * places)),
     turbulence: numbers(places),
     strain: numbers(places),
   };
@@ -77,9 +79,10 @@ export function recordWork({ scaler, bars, longestQuietRun, record }: RecordStep
       visitReturns(bars, s, longestQuietRun, open, close, (minute, r) => session.put(j, minute - open, r));
     });
     for (let place = 0, at = index * SESSION_MINUTES; place < close - open; place++, at++) {
-      const { factors, residuals, turbulence, strain } = session.at(place);
+      const { factors, residuals, leader, turbulence, strain } = session.at(place);
       record.factors.set(factors, at * K);
       record.residuals.set(residuals, at * n);
+      record.leader[at] = leader;
       record.turbulence[at] = turbulence;
       record.strain[at] = strain;
     }
@@ -113,11 +116,12 @@ export class RecordedMarket {
   }
 
   #view(place: number): MarketMinute {
-    const { factors, residuals, turbulence, strain } = this.#record;
+    const { factors, residuals, leader, turbulence, strain } = this.#record;
     const [K, n] = [this.#factors, this.#references];
     const view: MarketMinute = {
       factors: factors.subarray(place * K, (place + 1) * K),
       residuals: residuals.subarray(place * n, (place + 1) * n),
+      leader: leader[place],
       turbulence: turbulence[place],
       strain: strain[place],
     };

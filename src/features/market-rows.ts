@@ -12,7 +12,7 @@ import { type MarketModel, marketOf } from './market-model.ts';
 import { type MarketRecord, RecordedMarket, type RecordStep, recordWork, roomForMarket } from './market-record.ts';
 import type { MarketMinute } from './market-tape.ts';
 import type { FittedScaler, MarketColumns, Recipe, WindowSet } from './recipe.ts';
-import { returnPartOf } from './rows.ts';
+import { returnPartOf, SESSION_MINUTES } from './rows.ts';
 
 /** What tells the parts of a symbol's return that the market and its peers explain; one for each run of a symbol. */
 export interface Explainer {
@@ -22,6 +22,8 @@ export interface Explainer {
   peers(market: MarketMinute): number;
   /** Whether minutes may be left out: nothing is learned from them. */
   readonly fixed: boolean;
+  /** ln(1 + volume) that is usual for the symbol in a minute of the session; undefined where that was not fitted. */
+  readonly usualVolume: ((minuteOfSession: number) => number) | undefined;
 }
 
 /** Prior precision of unknown loadings, in minutes of observations that say 0. */
@@ -32,15 +34,20 @@ const LEARNING_MINUTES = 5;
 export function explainerOf(market: MarketModel, symbol: string): Explainer {
   const loadings = market.loadingsOf(symbol);
   const peers = market.peersOf(symbol);
-  return loadings && peers ? new FixedLoadings(loadings, peers) : new LearnedLoadings(market.factors);
+  const usualVolume = market.usualVolume?.of(symbol);
+  return loadings && peers
+    ? new FixedLoadings(loadings, peers, usualVolume)
+    : new LearnedLoadings(market.factors, usualVolume);
 }
 
 class FixedLoadings implements Explainer {
   readonly fixed = true;
   readonly #loadings: Float32Array;
   readonly #peers: Float32Array;
+  readonly usualVolume: Explainer['usualVolume'];
 
-  constructor(loadings: Float32Array, peers: Float32Array) {
+  constructor(loadings: Float32Array, peers: Float32Array, usualVolume: Explainer['usualVolume']) {
+    this.usualVolume = usualVolume;
     this.#loadings = loadings;
     this.#peers = peers;
   }
@@ -72,8 +79,10 @@ class LearnedLoadings implements Explainer {
   readonly #recent: Float64Array;
   readonly #returns = new Float64Array(LEARNING_MINUTES);
   #minutes = 0;
+  readonly usualVolume: Explainer['usualVolume'];
 
-  constructor(factors: number) {
+  constructor(factors: number, usualVolume: Explainer['usualVolume']) {
+    this.usualVolume = usualVolume;
     this.#factors = factors;
     this.#loadings = new Float64Array(factors);
     this.#covariance = new Float64Array(factors * factors);
@@ -124,7 +133,7 @@ class LearnedLoadings implements Explainer {
   }
 }
 
-/** Fills the market columns of the row at `at`, the next one of the explainer's run. */
+/** Fills the market columns of the row at `at`, the next one of the explainer's run, `place` minutes after the open. */
 export function fillMarketRow(
   matrix: Float32Array,
   at: number,
@@ -132,11 +141,17 @@ export function fillMarketRow(
   explainer: Explainer,
   market: MarketMinute,
   logReturn: number,
+  place: number,
 ): void {
   matrix[at + columns.explained] = returnPartOf(explainer.next(market, logReturn));
   matrix[at + columns.peers] = returnPartOf(explainer.peers(market));
   matrix[at + columns.turbulence] = Math.sqrt(market.turbulence);
   matrix[at + columns.strain] = market.strain;
+  matrix[at + columns.leader] = market.leader;
+  if (explainer.usualVolume === undefined) return;
+  const volume = matrix[at + columns.volume];
+  // A quiet minute surprises nobody.
+  matrix[at + columns.surprise] = volume === 0 ? 0 : volume - explainer.usualVolume(place);
 }
 
 /** Fills the market's columns of runs, some in a block. */
@@ -190,7 +205,15 @@ export function fillWork(step: FillStep): (block: number) => void {
       const explainer = explainerOf(model, symbols[symbol[run]]);
       const end = run + 1 < runs ? firstRow[run + 1] * F : matrix.length;
       for (let at = firstRow[run] * F, place = market.placeOf(firstMinute[run]); at < end; at += F, place++)
-        fillMarketRow(matrix, at, columns, explainer, market.at(place), matrix[at + logReturn]);
+        fillMarketRow(
+          matrix,
+          at,
+          columns,
+          explainer,
+          market.at(place),
+          matrix[at + logReturn],
+          place % SESSION_MINUTES,
+        );
     }
   };
 }

@@ -24,6 +24,8 @@ export interface MarketMinute {
   readonly factors: Float64Array;
   /** `[references]` what the factors leave over of each one's return. */
   readonly residuals: Float32Array;
+  /** Log return of the leader. */
+  readonly leader: number;
   /** The mean over the references of |return| in their own deviations. */
   readonly turbulence: number;
   /** Mean surprise of the last half hour: how far intervals have failed the market of late; 0 while unknown. */
@@ -48,25 +50,27 @@ export class References {
   readonly count: number;
   /** K */
   readonly factors: number;
+  readonly leader: number;
   readonly deviations: Float32Array;
   /** `[n, K]` */
   readonly loadings: Float64Array;
-  /** `[n, K]` each over the square of its reference's deviation. */
+  /** `[n, K]` each over the square of its reference's noise. */
   readonly precise: Float64Array;
   readonly nothing: MadeMinute;
 
-  constructor({ factors: K, references, deviations, loadingsOf }: MarketModel) {
+  constructor({ factors: K, references, leader, deviations, noises, loadingsOf }: MarketModel) {
     const n = references.length;
     this.count = n;
     this.factors = K;
+    this.leader = leader;
     this.deviations = deviations;
     this.loadings = new Float64Array(n * K);
     references.forEach((symbol, j) => {
       this.loadings.set(loadingsOf(symbol) ?? [], j * K);
     });
-    this.precise = this.loadings.map((loading, i) => loading * (1 / deviations[Math.floor(i / K)] ** 2));
+    this.precise = this.loadings.map((loading, i) => loading * (1 / noises[Math.floor(i / K)] ** 2));
     const [none, nobody] = [new Float64Array(K), new Float32Array(n)];
-    this.nothing = { factors: none, residuals: nobody, turbulence: 0, surprise: Number.NaN, strain: 0 };
+    this.nothing = { factors: none, residuals: nobody, leader: 0, turbulence: 0, surprise: Number.NaN, strain: 0 };
   }
 }
 
@@ -144,9 +148,9 @@ export class MarketSession {
     return present < Math.max(LEAST_PRESENT, LEAST_SHARE_PRESENT * n) ? 0 : present;
   }
 
-  /** (sum of b b' / d² + I) F = sum of b r / d²: ridge regression over the references that are there. */
+  /** (sum of b b' / n² + I) F = sum of b r / n², n the noise: ridge regression over the references that are there. */
   #factored(place: number, present: number) {
-    const { count: n, factors: K, deviations, loadings, precise } = this.#references;
+    const { count: n, factors: K, leader, deviations, loadings, precise } = this.#references;
     const first = this.#first;
     const returns = this.#returns.subarray(place * n, (place + 1) * n);
     const lower = this.#lowerAt(place);
@@ -166,7 +170,7 @@ export class MarketSession {
       for (let k = 0, at = j * K; k < K; k++) explained += loadings[at + k] * factors[k];
       residuals[j] = returns[j] - explained;
     }
-    return { factors, residuals, turbulence: turbulence / present };
+    return { factors, residuals, leader: returns[leader], turbulence: turbulence / present };
   }
 
   #lowerAt(place: number): Float64Array | undefined {

@@ -75,6 +75,11 @@ export interface MarketColumns {
   readonly turbulence: number;
   /** How far the market of late went beyond what was to be expected (`MarketMinute`). */
   readonly strain: number;
+  /** The log return of the market's leader. */
+  readonly leader: number;
+  /** What ln(1 + volume) has beyond the usual one, and where it lies itself: the recipe's own column. */
+  readonly surprise: number;
+  readonly volume: number;
 }
 
 /** What outputs stand for, before calibration, as log returns to the horizon. */

@@ -8,15 +8,7 @@
  *     P(t) = sum up to t of the residuals        Q(t) = sum up to t of P
  *     sum over j from 1 to k - 1 of P(t) - P(t - j)  =  (k - 1) P(t) - (Q(t - 1) - Q(t - k))
  */
-/** Where the features lie in a row. */
-export interface LinearColumns {
-  readonly logReturn: number;
-  readonly volume: number;
-  readonly range: number;
-  readonly closePosition: number;
-  readonly explained: number;
-  readonly peers: number;
-}
+import type { LinearColumns } from './linear-columns.ts';
 
 /** Rows that a path goes on for before it begins anew. */
 const CAPACITY = 1024;
@@ -30,10 +22,15 @@ export class ResidualPaths {
   /** Row that a path begins with, and the rows that it has. */
   #begin = 0;
   #count = 0;
-  /** Numbers of the rows side by side: log returns, their explained part, log volumes, close positions times ranges. */
+  /**
+   * Numbers of the rows side by side: log returns, their explained part, the leader's; log returns times the session
+   * clock; surprises of the volume, NaN in a quiet minute; close positions times ranges.
+   */
   readonly logReturns = new Float64Array(CAPACITY);
   readonly explained = new Float64Array(CAPACITY);
-  readonly volumes = new Float64Array(CAPACITY);
+  readonly leaders = new Float64Array(CAPACITY);
+  readonly timed = new Float64Array(CAPACITY);
+  readonly surprises = new Float64Array(CAPACITY);
   readonly bounces = new Float64Array(CAPACITY);
   /** P and Q of what the market leaves over, and of what the peers leave over of that. */
   readonly #market = new Float64Array(CAPACITY);
@@ -62,8 +59,8 @@ export class ResidualPaths {
   }
 
   #extend(matrix: Float32Array, place: number): void {
-    const { logReturn, explained, peers, volume, closePosition, range } = this.#columns;
-    const { logReturns, volumes, bounces, explained: parts } = this;
+    const { logReturn, explained, peers, leader, clock, surprise, quiet, closePosition, range } = this.#columns;
+    const { logReturns, leaders, timed, surprises, bounces, explained: parts } = this;
     const market = this.#market;
     const marketSums = this.#marketSums;
     const ofPeers = this.#peers;
@@ -80,7 +77,9 @@ export class ResidualPaths {
       const residual = whole - part;
       logReturns[i] = whole;
       parts[i] = part;
-      volumes[i] = matrix[at + volume];
+      leaders[i] = seen * matrix[at + leader];
+      timed[i] = matrix[at + clock] * whole;
+      surprises[i] = matrix[at + quiet] === 1 ? Number.NaN : matrix[at + surprise];
       bounces[i] = matrix[at + closePosition] * matrix[at + range];
       p += residual;
       q += p;

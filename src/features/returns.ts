@@ -10,6 +10,7 @@
 import type { MarketBars } from '../bars/index.ts';
 import { freshShared } from '../base/index.ts';
 import { inPlace } from './fit-steps.ts';
+import type { WindowScales } from './linear-columns.ts';
 import {
   LINEAR_DEVIATIONS,
   LINEAR_SUMS,
@@ -17,7 +18,6 @@ import {
   linearInputs,
   linearWeights,
   QuickForecast,
-  type WindowScales,
 } from './linear-forecast.ts';
 import { logAboveOne, logRatio } from './logarithms.ts';
 import { decodeFloats, encodeFloats, fittingMarket, type MarketFitStep, marketFitWork } from './market-model.ts';
@@ -26,6 +26,7 @@ import { type FillStep, fillingMarket, marketFillWork } from './market-rows.ts';
 import type { DecodedOutputs, FittedScaler, Recipe, WindowSet } from './recipe.ts';
 import { ResidualPaths } from './residual-paths.ts';
 import { logReturnOf, logVolumeOf, type RowFormula, SESSION_MINUTES } from './rows.ts';
+import { fitUsualVolume, surpriseShift, volumePersistenceOf } from './usual-volume.ts';
 import { tickOf } from './volatility.ts';
 import { selectWindows } from './window-selection.ts';
 
@@ -47,6 +48,8 @@ const FEATURES = [
   'tick',
   'liquidity',
   ...LINEAR_DEVIATIONS.map(({ name }) => name),
+  'surprise',
+  'leader',
 ];
 const F = FEATURES.length;
 const [RETURN, VOLUME, RANGE, CLOSE_POSITION, QUIET, CLOCK] = [0, 1, 2, 3, 4, 5];
@@ -54,15 +57,28 @@ const [EXPLAINED, PEERS, TURBULENCE, STRAIN] = [6, 7, 8, 9];
 const [LINEAR, VOLATILITY, TICK, LIQUIDITY] = [10, 11, 12, 13];
 /** The first of the deviations. */
 const DEVIATION = 14;
+const SURPRISE = DEVIATION + LINEAR_DEVIATIONS.length;
+const LEADER = SURPRISE + 1;
 const LINEAR_COLUMNS = {
   logReturn: RETURN,
-  volume: VOLUME,
   range: RANGE,
   closePosition: CLOSE_POSITION,
   explained: EXPLAINED,
   peers: PEERS,
+  quiet: QUIET,
+  clock: CLOCK,
+  surprise: SURPRISE,
+  leader: LEADER,
 };
-const MARKET_COLUMNS = { explained: EXPLAINED, peers: PEERS, turbulence: TURBULENCE, strain: STRAIN };
+const MARKET_COLUMNS = {
+  explained: EXPLAINED,
+  peers: PEERS,
+  turbulence: TURBULENCE,
+  strain: STRAIN,
+  leader: LEADER,
+  surprise: SURPRISE,
+  volume: VOLUME,
+};
 
 /** Training targets beyond this many volatilities are clipped to it. */
 export const TARGET_LIMIT = 6;
@@ -97,6 +113,7 @@ const row: RowFormula = {
     matrix[at + RANGE] = logReturnOf(high, low);
     const position = high > low ? (2 * close - high - low) / (high - low) : 0;
     matrix[at + CLOSE_POSITION] = Math.max(-1, Math.min(1, position));
+    matrix[at + SURPRISE] = logVolume;
     matrix[at + CLOCK] = clockAt(minutesSinceOpen);
   },
   quiet(matrix, at, _close, minutesSinceOpen) {
@@ -120,6 +137,8 @@ interface LineStep {
   readonly windows: WindowSet;
   /** `[N]` */
   readonly wanted: Float64Array;
+  /** Of the usual volume. */
+  readonly persistence: number;
   /** `[blocks, 2, LINEAR_SUMS]` receives those of windows that know the market, and of others that do without. */
   readonly sums: Float64Array;
 }
@@ -149,7 +168,7 @@ function* fitting(
 ): Generator<ReturnsFitStep, FittedScaler, void> {
   let last = Number.NEGATIVE_INFINITY;
   for (let i = 0; i < training.length; i++) last = Math.max(last, windows.asOf[training[i]]);
-  const market = bars ? yield* fittingMarket(bars, last + HORIZON_MINUTES, returnsRecipe.quiet.longestRun) : {};
+  const market = bars ? yield* fittingMarketAndVolume(bars, last + HORIZON_MINUTES) : {};
   if (bars) yield* fillingMarket(windows, returnsRecipe, market, bars);
   // One in so many, of every symbol and in all minutes: their neighbours overlap and say little new.
   const every = Math.ceil(training.length / MOST_FITTED);
@@ -159,8 +178,15 @@ function* fitting(
   );
   const blocks = Math.ceil(sample.starts.length / WINDOWS_A_BLOCK);
   const sums = new Float64Array(freshShared(8 * blocks * 2 * LINEAR_SUMS));
-  const scaled = sharedCopies(scale(sample, {}));
-  yield { kind: 'line', blocks, windows: scaled, wanted: scaledReturns(scaled), sums };
+  const scaled = sharedCopies(scale(sample, market));
+  yield {
+    kind: 'line',
+    blocks,
+    windows: scaled,
+    wanted: scaledReturns(scaled),
+    persistence: volumePersistenceOf(market),
+    sums,
+  };
   const [sighted, blind] = [0, 1].map((which) => {
     const all = new Float64Array(LINEAR_SUMS);
     for (let block = 0; block < blocks; block++)
@@ -170,7 +196,13 @@ function* fitting(
   return { ...market, linear: sighted, linearBlind: blind };
 }
 
-function lineWork({ windows, wanted, sums }: LineStep): (block: number) => void {
+function* fittingMarketAndVolume(bars: MarketBars, before: number): Generator<MarketFitStep, FittedScaler, void> {
+  const market = yield* fittingMarket(bars, before, returnsRecipe.quiet.longestRun);
+  const { symbols } = market;
+  return symbols === undefined ? market : { ...market, ...fitUsualVolume(bars, before, symbols as readonly string[]) };
+}
+
+function lineWork({ windows, wanted, persistence, sums }: LineStep): (block: number) => void {
   const { starts, volatility, matrix, shift, gain } = windows;
   const seeing = new ResidualPaths(F, WINDOW_LENGTH, LINEAR_COLUMNS, false);
   const unseeing = new ResidualPaths(F, WINDOW_LENGTH, LINEAR_COLUMNS, true);
@@ -181,7 +213,7 @@ function lineWork({ windows, wanted, sums }: LineStep): (block: number) => void 
     const blind = room(1);
     const end = Math.min(starts.length, (block + 1) * WINDOWS_A_BLOCK);
     for (let w = block * WINDOWS_A_BLOCK; w < end; w++) {
-      const scales = scalesOf(volatility[w] / ROOT_HORIZON, shift, gain, w * F);
+      const scales = scalesOf(volatility[w] / ROOT_HORIZON, shift, gain, w * F, persistence);
       const last = starts[w] + WINDOW_LENGTH - 1;
       if (!isBlind(matrix, last)) {
         linearInputs(matrix, last, scales, seeing, sighted.inputs);
@@ -197,10 +229,16 @@ function lineWork({ windows, wanted, sums }: LineStep): (block: number) => void 
 }
 
 /** A window's units, in float32 as its scales have them. */
-const scalesOf = (minuteVolatility: number, shift: Float32Array, gain: Float32Array, at: number): WindowScales => ({
+const scalesOf = (
+  minuteVolatility: number,
+  shift: Float32Array,
+  gain: Float32Array,
+  at: number,
+  persistence: number,
+): WindowScales => ({
   minuteVolatility,
-  volumeMean: shift[at + VOLUME],
-  volumeGain: gain[at + VOLUME],
+  surpriseMean: surpriseShift(shift[at + SURPRISE], persistence),
+  surpriseGain: gain[at + SURPRISE],
 });
 
 /** The windows' own arrays over shared memory. */
@@ -226,6 +264,10 @@ function sharedCopies(windows: WindowSet): WindowSet {
 
 const ROOT_HORIZON = Math.sqrt(HORIZON_MINUTES);
 
+/** Log volumes are divided by their deviation, and not by less than a floor. */
+const volumeGainOf = (variance: number): number =>
+  1 / Math.max(Math.sqrt(Math.max(variance, 0)), VOLUME_DEVIATION_FLOOR);
+
 /** Whether nothing is known of the market in a window's last row: too few of the references have traded, or none is at hand. */
 const isBlind = (matrix: Float32Array, last: number): boolean =>
   matrix[last * F + TURBULENCE] === 0 && matrix[last * F + STRAIN] === 0;
@@ -242,6 +284,7 @@ function scale(windows: WindowSet, scaler: FittedScaler, into?: Pick<WindowSet, 
   const lineOf = (text: unknown) => (typeof text === 'string' ? new QuickForecast(decodeFloats(text)) : undefined);
   const sighted = lineOf(scaler.linear);
   const blindly = lineOf(scaler.linearBlind);
+  const persistence = volumePersistenceOf(scaler);
   const seeing = new ResidualPaths(F, T, LINEAR_COLUMNS, false);
   let unseeing: ResidualPaths | undefined;
   let begin = 0; // the sums hold the rows from begin to end
@@ -249,42 +292,54 @@ function scale(windows: WindowSet, scaler: FittedScaler, into?: Pick<WindowSet, 
   let volumes = 0;
   let volumeSquares = 0;
   let rangeSquares = 0;
+  let surprises = 0;
+  let surpriseSquares = 0;
+  let quiet = 0;
   for (let w = 0; w < N; w++) {
     const start = starts[w];
     if (start < begin || start >= end) {
       begin = end = start;
-      volumes = volumeSquares = rangeSquares = 0;
+      volumes = volumeSquares = rangeSquares = surprises = surpriseSquares = quiet = 0;
     }
     for (; begin < start; begin++) {
       const volume = matrix[begin * F + VOLUME];
       const range = matrix[begin * F + RANGE];
+      const surprise = matrix[begin * F + SURPRISE];
       volumes -= volume;
       volumeSquares -= volume * volume;
       rangeSquares -= range * range;
+      surprises -= surprise;
+      surpriseSquares -= surprise * surprise;
+      quiet -= matrix[begin * F + QUIET];
     }
     for (; end < start + T; end++) {
       const volume = matrix[end * F + VOLUME];
       const range = matrix[end * F + RANGE];
+      const surprise = matrix[end * F + SURPRISE];
       volumes += volume;
       volumeSquares += volume * volume;
       rangeSquares += range * range;
+      surprises += surprise;
+      surpriseSquares += surprise * surprise;
+      quiet += matrix[end * F + QUIET];
     }
     const mean = volumes / T;
-    const variance = volumeSquares / T - mean * mean;
-    const deviation = Math.sqrt(Math.max(variance, 0));
+    const meanSurprise = surprises / (T - quiet);
     const minuteVolatility = volatility[w] / ROOT_HORIZON;
     const rangeScale = Math.sqrt(rangeSquares / T) / RANGE_TO_RETURN;
     const at = w * F;
-    gain[at + RETURN] = gain[at + EXPLAINED] = gain[at + PEERS] = 1 / minuteVolatility;
+    gain[at + RETURN] = gain[at + EXPLAINED] = gain[at + PEERS] = gain[at + LEADER] = 1 / minuteVolatility;
     shift[at + VOLUME] = mean;
-    gain[at + VOLUME] = 1 / Math.max(deviation, VOLUME_DEVIATION_FLOOR);
+    gain[at + VOLUME] = volumeGainOf(volumeSquares / T - mean * mean);
+    shift[at + SURPRISE] = meanSurprise;
+    gain[at + SURPRISE] = volumeGainOf(surpriseSquares / (T - quiet) - meanSurprise * meanSurprise);
     gain[at + RANGE] = 1 / Math.max(rangeScale, minuteVolatility);
     gain[at + CLOSE_POSITION] = gain[at + QUIET] = gain[at + CLOCK] = gain[at + TURBULENCE] = gain[at + STRAIN] = 1;
     const last = start + T - 1;
     const blind = isBlind(matrix, last);
     const linear = blind ? blindly : sighted;
     if (linear) {
-      const scales = scalesOf(minuteVolatility, shift, gain, at);
+      const scales = scalesOf(minuteVolatility, shift, gain, at, persistence);
       const paths = blind ? (unseeing ??= new ResidualPaths(F, T, LINEAR_COLUMNS, true)) : seeing;
       gain[at + LINEAR] = LINEAR_GAIN * linear.of(matrix, last, scales, paths);
       for (let i = 0; i < LINEAR_DEVIATIONS.length; i++)
@@ -343,7 +398,7 @@ function decode(output: Float32Array, windows: WindowSet): DecodedOutputs {
 
 export const returnsRecipe: Recipe = {
   name: 'returns',
-  version: 2,
+  version: 3,
   windowLength: WINDOW_LENGTH,
   horizonMinutes: HORIZON_MINUTES,
   features: FEATURES,

@@ -48,15 +48,38 @@ export function conformalQuantile(scores: Float64Array, level: number): number {
 }
 
 /**
+ * What amplitudes are thought to be before the validation part has spoken, mean and standard deviation: a linear
+ * forecast comes with about the right one, and of what a network finds in what that leaves over half is noise.
+ */
+const FIRST_GAIN = { mean: 1, deviation: 0.1 };
+const OTHER_GAIN = { mean: 0.5, deviation: 0.25 };
+/** Minutes whose errors, over all symbols, count as one observation of an amplitude. */
+const BLOCK_MINUTES = 30;
+
+/**
  * The amplitude of each part: coordinate descent on the squared error of scaled returns, each within
- * [{@link LEAST_GAIN}, {@link MOST_GAIN}].
+ * [{@link LEAST_GAIN}, {@link MOST_GAIN}]. With `asOf` each is drawn towards what was thought of it before by as much
+ * as the validation part leaves it uncertain (the mean of a normal posterior): symbols share a market and windows overlap, so that a day or two of
+ * many symbols say less than their number, and the uncertainty is that of sums over blocks of minutes.
  *
  * @param parts `[N]` each, divided by the volatility
+ * @param asOf `[N]` EpochMinute
  */
-export function fitGains(parts: readonly Float64Array[], realised: Float64Array): number[] {
+export function fitGains(parts: readonly Float64Array[], realised: Float64Array, asOf?: Int32Array): number[] {
   const P = parts.length;
   const products = parts.map((a) => parts.map((b) => dot(a, b)));
   const targets = parts.map((a) => dot(a, realised));
+  if (asOf) {
+    const errors = calibratedReturn({ parts }, new Array(P).fill(1)).map((value, i) => realised[i] - value);
+    parts.forEach((part, p) => {
+      // Squared standard error times the part's own square, over the prior's variance.
+      const { mean, deviation } = p === 0 ? FIRST_GAIN : OTHER_GAIN;
+      const weight = blockSquares(part, errors, asOf) / products[p][p] / deviation ** 2;
+      if (!Number.isFinite(weight)) return;
+      products[p][p] += weight;
+      targets[p] += weight * mean;
+    });
+  }
   const gains = new Array<number>(P).fill(1);
   for (let round = 0; round < 50; round++) {
     for (let p = 0; p < P; p++) {
@@ -67,6 +90,18 @@ export function fitGains(parts: readonly Float64Array[], realised: Float64Array)
     }
   }
   return gains;
+}
+
+/** The sum over blocks of minutes of the square of what part times error adds up to in them. */
+function blockSquares(part: Float64Array, errors: Float64Array, asOf: Int32Array): number {
+  const sums = new Map<number, number>();
+  for (let i = 0; i < part.length; i++) {
+    const block = Math.floor(asOf[i] / BLOCK_MINUTES);
+    sums.set(block, (sums.get(block) ?? 0) + part[i] * errors[i]);
+  }
+  let square = 0;
+  for (const sum of sums.values()) square += sum * sum;
+  return square;
 }
 
 function dot(a: Float64Array, b: Float64Array): number {
@@ -112,7 +147,7 @@ export function calibrate(
 ): CalibrationFit {
   const realised = scaledReturns(windows);
   const parts = decoded.parts.map((part) => part.map((value, i) => value / windows.volatility[i]));
-  const gains = fitAmplitude ? fitGains(parts, realised) : parts.map(() => 1);
+  const gains = fitAmplitude ? fitGains(parts, realised, windows.asOf) : parts.map(() => 1);
   const predicted = calibratedReturn({ parts }, gains);
   const interval = fitInterval(recent ? [{ windows, decoded }, recent] : [{ windows, decoded }], gains);
   return { calibration: { gains, level: INTERVAL_LEVEL, ...interval }, skillScaled: skillOf(predicted, realised) };
@@ -201,6 +236,6 @@ export function validationScore(windows: WindowSet, decode: (outputs: Float32Arr
   const realised = scaledReturns(windows);
   return (outputs: Float32Array): number => {
     const parts = decode(outputs).parts.map((part) => part.map((value, i) => value / windows.volatility[i]));
-    return 1 - skillOf(calibratedReturn({ parts }, fitGains(parts, realised)), realised);
+    return 1 - skillOf(calibratedReturn({ parts }, fitGains(parts, realised, windows.asOf)), realised);
   };
 }

@@ -124,7 +124,7 @@ describe('from an exchange to live forecasts', () => {
     assert.ok(evaluation.model.skillScaledCi95[0] > 0, 'the interval of the skill lies above zero');
     assert.equal(evaluation.verdict, 'edge over persistence');
     assert.ok(evaluation.model.skillScaled > evaluation.ridge.skillScaled, 'ahead of the ridge');
-    assert.ok(share > 0.5 && share < 1.1, `${share} of the best reachable`);
+    assert.ok(share > 0.85 && share < 1.02, `${share} of the best reachable`);
     assert.ok(Math.abs(evaluation.coverage80 - 0.8) < 0.05, `coverage ${evaluation.coverage80}`);
     assert.deepEqual(Object.keys(evaluation.coverageByHour), ['10:30', '11:30', '12:30', '13:30', '14:30', '15:30']);
     for (const [hour, coverage] of Object.entries(evaluation.coverageByHour))

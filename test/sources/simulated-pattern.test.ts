@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Session, sessionsBetween } from '../../src/bars/index.ts';
 import { type DayString, epochMinute, Random } from '../../src/base/index.ts';
-import { bestSkillOf, Market } from '../../src/sources/index.ts';
+import { bestSkillOf, Market, PATTERN_NAMES } from '../../src/sources/index.ts';
 import { amplitudeOf, echoOf } from '../../src/sources/simulated/pattern.ts';
 import { oracleForecast } from '../../src/sources/simulated/reachable.ts';
 
@@ -202,6 +202,35 @@ test('a random walk has nothing: no score, and returns that know nothing of each
     const r = correlation(rows.map((row) => [value(row) / row.volatility, row.move / row.volatility] as const));
     assert.ok(Math.abs(r) < 0.015, `correlation ${r}`);
   }
+});
+
+for (const pattern of PATTERN_NAMES) {
+  test(`${pattern}: the forecast is unbiased, and as good as the strength says`, () => {
+    for (const strength of [0.1, 0.3]) {
+      const market = new Market({ seed: 6, pattern, strength });
+      assert.ok(Math.abs(bestSkillOf(market.amplitude, HORIZON, pattern) - strength) < 1e-12);
+      const rows = windows(market, MANY_SYMBOLS, MANY_SESSIONS);
+      let xx = 0;
+      let xy = 0;
+      for (const { forecast, move, volatility } of rows) {
+        xx += (forecast / volatility) ** 2;
+        xy += (forecast * move) / volatility ** 2;
+      }
+      // The same bounds as for the echo above, and room for volatilities that are not constant.
+      assert.ok(Math.abs(xy / xx - 1) < 0.08, `slope ${xy / xx} at ${strength}`);
+      const skill = skillOf(rows);
+      assert.ok(Math.abs(skill - strength) < 0.2 * strength + 0.012, `skill ${skill} at ${strength}`);
+    }
+  });
+}
+
+test('who leads the market waits for nobody, and the others follow what they have in common with it', () => {
+  const market = new Market({ seed: 3, pattern: 'lead' });
+  const [session] = SESSIONS;
+  assert.ok(market.day('SPY', session).response.every((response) => response === 0));
+  const follows = market.character('AAPL').correlation;
+  assert.ok(market.day('AAPL', session).response.every((response) => response === follows));
+  assert.deepEqual(market.day('AAPL', session).echo, market.day('SPY', session).echo);
 });
 
 test('an empty range has no windows and no score', () => {

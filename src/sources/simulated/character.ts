@@ -3,6 +3,7 @@
  * from (seed, symbol) and (seed, symbol, day), so that any day can be had without the days before it.
  */
 import { hashText, Random } from '../../base/index.ts';
+import { CORRELATIONS } from './pattern.ts';
 
 /** The symbol that is the market itself. */
 export const INDEX_SYMBOL = 'SPY';
@@ -34,7 +35,7 @@ export function characterOf(seed: number, symbol: string): Character {
   const random = streamOf(seed, `character ${symbol}`);
   const price = Math.min(5000, Math.max(1.2, 90 * Math.exp(1.25 * random.normal())));
   const volatility = 0.0004 * 3 ** random.uniform();
-  const correlation = 0.3 + 0.45 * random.uniform();
+  const correlation = CORRELATIONS.least + (CORRELATIONS.most - CORRELATIONS.least) * random.uniform();
   const dollars = 400_000 * Math.exp(0.8 * random.normal());
   const thin = random.below(THIN_ONE_IN) === 0;
   const quiet = thin ? 0.05 + 0.25 * random.uniform() : 0;

@@ -12,7 +12,7 @@
 import type { Session } from '../../bars/index.ts';
 import { hashText, Random } from '../../base/index.ts';
 import { type Character, openingLevel, streamOf } from './character.ts';
-import { ECHO_DECAY, echoOf } from './pattern.ts';
+import type { PlantedPattern } from './pattern.ts';
 
 /** Slow factor of the volatility: s = exp(l - τ²/2), l an autoregression with coefficient φ and standard deviation τ. */
 export const CLUSTER_DECAY = 0.98;
@@ -51,8 +51,12 @@ export interface DayPath {
   readonly hole: { readonly from: number; readonly to: number };
   /** p at the minute's end. */
   readonly logPrice: Float64Array;
-  /** D: the echo under way at the minute's end. */
+  /** D: what the pattern has under way at the minute's end. */
   readonly echo: Float64Array;
+  /** c: how the symbol responds to it in the minute. */
+  readonly response: Float64Array;
+  /** λ of the pattern. */
+  readonly decay: number;
   /** l: the logarithm of the slow factor s, before its mean is taken off. */
   readonly cluster: Float64Array;
   /** σ(t) / s(t): the part of the volatility that is known beforehand. */
@@ -61,6 +65,7 @@ export interface DayPath {
 
 export interface PathSettings {
   readonly seed: number;
+  readonly planted: PlantedPattern;
   /** a of the pattern; 0 for none. */
   readonly amplitude: number;
   /** Whether trades jump between bid and ask and prices are rounded to a hundredth of a cent; without, to a millionth of a dollar. */
@@ -86,7 +91,7 @@ export function generateMarketDay(seed: number, session: Session): MarketDay {
 }
 
 export function generateDayPath(settings: PathSettings, who: Character, market: MarketDay, session: Session): DayPath {
-  const { seed, amplitude, friction } = settings;
+  const { seed, planted, amplitude, friction } = settings;
   const day = dayNumberOf(session);
   const length = session.close - session.open;
   const random = new Random(seed, hashText(`day ${who.symbol}`), day * WORDS_A_DAY);
@@ -102,6 +107,8 @@ export function generateDayPath(settings: PathSettings, who: Character, market: 
     hole: drawHole(random, length),
     logPrice: column(),
     echo: column(),
+    response: column(),
+    decay: planted.decay,
     cluster: column(),
     usualVolatility: column(),
   };
@@ -128,8 +135,9 @@ export function generateDayPath(settings: PathSettings, who: Character, market: 
     const usual = level * volatilityAt(t, length);
     const volatility = usual * Math.exp(cluster - CLUSTER_DEVIATION ** 2 / 2);
     const before = logPrice;
-    logPrice += volatility * (innovation + amplitude * echo);
-    echo = ECHO_DECAY * echo + echoOf(surge) * innovation;
+    const response = planted.response(who.correlation, t, length);
+    logPrice += volatility * (innovation + amplitude * response * echo);
+    echo = planted.decay * echo + planted.impulse({ innovation, market: market.innovations[t], surge });
 
     const sides = random.below(4);
     const first = before + (sides & 1 ? halfSpread : -halfSpread);
@@ -144,6 +152,7 @@ export function generateDayPath(settings: PathSettings, who: Character, market: 
     path.traded[t] = random.uniform() >= who.quiet && (t < path.hole.from || t >= path.hole.to) ? 1 : 0;
     path.logPrice[t] = logPrice;
     path.echo[t] = echo;
+    path.response[t] = response;
     path.cluster[t] = cluster;
     path.usualVolatility[t] = usual;
   }

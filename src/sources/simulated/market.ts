@@ -7,17 +7,15 @@ import { type Session, SP500 } from '../../bars/index.ts';
 import { BarcastError } from '../../base/index.ts';
 import { type Character, characterOf, INDEX_SYMBOL } from './character.ts';
 import { type DayPath, generateDayPath, generateMarketDay, type MarketDay, type PathSettings } from './day-path.ts';
-import { amplitudeOf, DEFAULT_STRENGTH } from './pattern.ts';
+import { amplitudeOf, DEFAULT_STRENGTH, PATTERNS, type Pattern } from './pattern.ts';
 import { type BestReachable, type ReachableRequest, ReachableScore } from './reachable.ts';
-
-/** `echo`: see pattern.ts. `none`: a random walk without a bid-ask bounce, in which nothing can be found. */
-export type Pattern = 'echo' | 'none';
 
 export interface MarketOptions {
   /** Any whole number; the same seed is the same market for ever. */
   readonly seed: number;
   /** Canonical; default the S&P 500's constituents and SPY. */
   readonly symbols?: readonly string[];
+  /** See pattern.ts; default `echo`. */
   readonly pattern?: Pattern;
   /** Best skill at five minutes before bid-ask bounce; default 0.2. */
   readonly strength?: number;
@@ -48,8 +46,11 @@ export class Market {
     this.#keptDays = options.keptDays ?? KEPT_DAYS;
     this.pattern = options.pattern ?? 'echo';
     this.symbols = [...new Set(options.symbols ?? [INDEX_SYMBOL, ...SP500])].sort();
-    this.amplitude = this.pattern === 'none' ? 0 : amplitudeOf(options.strength ?? DEFAULT_STRENGTH);
-    this.#settings = { seed: this.seed, amplitude: this.amplitude, friction: this.pattern !== 'none' };
+    // A random walk is any pattern with amplitude 0.
+    const name = this.pattern === 'none' ? 'echo' : this.pattern;
+    this.amplitude = this.pattern === 'none' ? 0 : amplitudeOf(options.strength ?? DEFAULT_STRENGTH, name);
+    const friction = this.pattern !== 'none';
+    this.#settings = { seed: this.seed, planted: PATTERNS[name], amplitude: this.amplitude, friction };
     for (const symbol of this.symbols) this.#characters.set(symbol, characterOf(this.seed, symbol));
   }
 

@@ -4,7 +4,7 @@
  *
  * The oracle forecasts, for a log return from the close at t to the close at t + h,
  *
- *     p(t) - log close(t) + Σ_{i=1..h} a λ^(i-1) D(t) σ'(t+i) E[s(t+i)],    E[s(t+i)] = exp(φ^i l(t) - τ² φ^(2i) / 2),
+ *     p(t) - log close(t) + Σ_{i=1..h} a c(t+i) λ^(i-1) D(t) σ'(t+i) E[s(t+i)],    E[s(t+i)] = exp(φ^i l(t) - τ² φ^(2i) / 2),
  *
  * which is the conditional expectation given everything hidden, so nobody beats it but by luck. A forecaster sees bars
  * instead: it must infer s, D and on which side of the spread the last trade was. What that costs is small because
@@ -15,7 +15,6 @@ import { dayOf, type Session, sessionsBetween } from '../../bars/index.ts';
 import type { EpochMinute } from '../../base/index.ts';
 import type { Character } from './character.ts';
 import { CLUSTER_DECAY, CLUSTER_DEVIATION, type DayPath } from './day-path.ts';
-import { ECHO_DECAY } from './pattern.ts';
 
 export interface ReachableRequest {
   readonly symbols: readonly string[];
@@ -59,8 +58,10 @@ export function oracleForecast(path: DayPath, t: number, horizon: number, amplit
   let forecast = 0;
   for (let i = 1; i <= horizon; i++) {
     decay *= CLUSTER_DECAY;
-    price += echo * path.usualVolatility[t + i] * Math.exp(decay * path.cluster[t] - (variance * decay * decay) / 2);
-    echo *= ECHO_DECAY;
+    const expectedVolatility =
+      path.usualVolatility[t + i] * Math.exp(decay * path.cluster[t] - (variance * decay * decay) / 2);
+    price += echo * path.response[t + i] * expectedVolatility;
+    echo *= path.decay;
     forecast = quiet * forecast + (1 - quiet) * price;
   }
   return forecast;
