@@ -13,7 +13,7 @@ export {
 export * from './recipe.ts';
 export { RECIPE_NAMES, recipeOf } from './recipes.ts';
 export { referencesOf } from './references.ts';
-export { TARGET_LIMIT } from './returns.ts';
+export { TARGET_LIMIT } from './returns-scales.ts';
 export { isUsable } from './rows.ts';
 export * from './split.ts';
 export * from './window-selection.ts';

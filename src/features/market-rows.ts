@@ -177,7 +177,12 @@ const BLOCKS = 64;
  */
 export function* fillingMarket(
   { symbols, matrix, runs }: WindowSet,
-  { market: columns, quiet, features, oneMinuteReturns }: Recipe,
+  {
+    market: columns,
+    quiet,
+    features,
+    oneMinuteReturns,
+  }: Pick<Recipe, 'market' | 'quiet' | 'features' | 'oneMinuteReturns'>,
   scaler: FittedScaler,
   bars: MarketBars,
 ): Generator<RecordStep | FillStep, void, void> {
