@@ -2,7 +2,7 @@
  * How much of a planted pattern a training finds: patterns x seeds x strengths on the simulated market, the share of the
  * best reachable scaled skill of each, and the verdict on a random walk.
  * `node bench/planted.ts [--patterns echo,reversal,lead,clock,none] [--seeds 1,2] [--strengths 0.1,0.2,0.3]
- * [--symbols 101] [--sessions 15] [--test-sessions 3] [--epochs N]`
+ * [--symbols 101] [--sessions 20] [--test-sessions 3] [--epochs N]`
  */
 import { parseArgs } from 'node:util';
 import { chooseKernel } from '../src/kernel/index.ts';
@@ -16,7 +16,7 @@ const { values } = parseArgs({
     seeds: { type: 'string', default: '1,2' },
     strengths: { type: 'string', default: '0.1,0.2,0.3' },
     symbols: { type: 'string', default: '101' },
-    sessions: { type: 'string', default: '15' },
+    sessions: { type: 'string', default: '20' },
     'test-sessions': { type: 'string', default: '3' },
     epochs: { type: 'string' },
   },

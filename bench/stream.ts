@@ -9,7 +9,7 @@ import { type Bar, sessionsBetween } from '../src/bars/index.ts';
 import { BarcastError, type DayString, epochMinute } from '../src/base/index.ts';
 import type { Kernel } from '../src/kernel/index.ts';
 import type { Model } from '../src/model/index.ts';
-import { type Forecast, makeRoomForGarbage } from '../src/stream/index.ts';
+import type { Forecast } from '../src/stream/index.ts';
 import { growthOf, type Memory } from './memory.ts';
 import { startNatsServer } from './nats-server.ts';
 import { type Chain, openMemoryChain, openNatsChain } from './stream-chain.ts';
@@ -45,7 +45,6 @@ function check(found: readonly Forecast[], expected: readonly Forecast[]): numbe
 /** @throws BARCAST_E_INTERNAL when the stream's forecasts differ in any bit from the batch path's, BARCAST_E_BUS, BARCAST_E_NETWORK */
 export async function benchStream(kernel: Kernel, options: StreamBenchOptions) {
   const { bus, units } = options;
-  makeRoomForGarbage();
   const own = bus === 'nats' ? await startNatsServer() : undefined;
   const model = await untrainedModel(kernel, units);
   try {

@@ -12,7 +12,6 @@ import {
   LiveState,
   type ModelInfo,
   type ModelSource,
-  makeRoomForGarbage,
   memoryBus,
   type NatsBus,
   type Predictor,
@@ -129,7 +128,6 @@ async function withServer(
   source: LiveSource | undefined,
   work: (state: LiveState, scoreboardFile: string | undefined) => Promise<void>,
 ): Promise<void> {
-  makeRoomForGarbage();
   const { active, symbols, host, port, token, rateLimit, trustProxy, maxClients, scores } = options;
   const { longestRun } = active.recipe.quiet;
   const state = new LiveState({ symbols, longestQuietRun: longestRun, clock: source?.clock });

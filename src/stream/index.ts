@@ -4,7 +4,6 @@ export type { DriftReport, Monitor, MonitorName } from './drift.ts';
 export * from './feed.ts';
 export * from './forecast.ts';
 export * from './forecaster.ts';
-export { makeRoomForGarbage } from './heap.ts';
 export * from './live.ts';
 export * from './live-bus.ts';
 export * from './market-windows.ts';

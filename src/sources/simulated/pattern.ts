@@ -71,9 +71,10 @@ export const PATTERNS: Readonly<Record<PatternName, PlantedPattern>> = {
     response: always,
     moments: () => ({ mean: meanOf(echoOf), meanSquare: meanOf((x) => echoOf(x) ** 2) }),
   },
-  // Moves are taken back little by little: an ARMA(1, 1), and all that a linear model needs.
+  // Moves are taken back little by little: an ARMA(1, 1), and all that a linear model needs. What is under way is told
+  // from returns that count for (λ + a)^k after k minutes: with a slower decay, hours of them at high strengths.
   reversal: {
-    decay: 0.8,
+    decay: 0.6,
     impulse: ({ innovation }) => -innovation,
     response: always,
     moments: () => ({ mean: -1, meanSquare: 1 }),
