@@ -84,17 +84,23 @@ export function flowInputs(
     }
   }
   const steepness = STEEPNESS * surpriseGain;
+  const first = place - LOOK_BACK + 1;
+  for (let k = 0; k < LOOK_BACK; k++) surges[k] = surgeOf(surprises[first + k], surpriseMean, steepness);
   for (const { decay, fading, powers } of FADING) {
     for (const power of powers) {
       let x = 0;
-      for (let t = place - LOOK_BACK + 1; t <= place; t++) {
-        const w = surgeOf(surprises[t], surpriseMean, steepness);
-        x = Math.min(1, decay * (1 - fading * w)) * x + w ** power * logReturns[t];
+      for (let k = 0; k < LOOK_BACK; k++) {
+        const w = surges[k];
+        const counts = power === 0 ? 1 : power === 1 ? w : w * w;
+        x = Math.min(1, decay * (1 - fading * w)) * x + counts * logReturns[first + k];
       }
       out[i++] = x * unit;
     }
   }
 }
+
+/** Of the window at hand. */
+const surges = new Float64Array(LOOK_BACK);
 
 /**
  * What weights make of {@link flowInputs}, at a fraction of the time: decays that are the same for all windows are one
