@@ -35,7 +35,7 @@ export const ERROR_CODES = {
   BARCAST_E_CHECKPOINT: [1, 'A checkpoint is damaged or belongs to another training run.'],
   BARCAST_E_RANK: [1, 'A rank of a parallel training died, fell silent, or computed other bits than the others.'],
   BARCAST_E_RANKS_DIFFER: [2, 'The ranks of a parallel training have different data, options, versions or processors.'],
-  BARCAST_E_MPI: [1, 'Open MPI is missing, or could not start or carry the job.'],
+  BARCAST_E_MPI: [1, 'Open MPI, or MPICH, is missing, or could not start or carry the job.'],
   BARCAST_E_HOST: [1, 'A host to train on cannot be reached.'],
   BARCAST_E_PORT_IN_USE: [1, 'The port to listen on is taken.'],
   BARCAST_E_TOKEN_REQUIRED: [2, 'Listening beyond this machine needs an access token.'],
