@@ -1,23 +1,22 @@
 /**
  * A limiter of requests that finds out by itself how many a second a server permits.
  *
- * The rate rises exponentially until the first refusal (slow start), and from then on by a little with every answer:
- * additive increase, multiplicative decrease (Chiu & Jain, "Analysis of the increase and decrease algorithms for
- * congestion avoidance", 1989). Where the decrease ends is measured when it can be, in two ways. Most servers save up for
- * a second (a token bucket): the rate of such a one that would have refused this very request first is known from when
- * requests were sent, and well, since it is taken over all the time that the limiter was open (`bucket-rate.ts`). And
- * after the first refusal nothing more is sent, while of what was in flight the server grants just what it permits: that
- * tells whether it is such a server. The new rate is the first of the two where they agree, or else the second, less a
- * margin. Too few in flight to tell: what was granted a second since the refusal before, or else a half.
+ * The rate rises until the first refusal, and from then on by a little with every answer: additive increase,
+ * multiplicative decrease (Chiu & Jain, "Analysis of the increase and decrease algorithms for congestion avoidance",
+ * 1989). A refusal measures what is permitted (`permitted-rate.ts`), and the rate falls to a little less than that. From
+ * there it follows a cubic of the answers, as in TCP CUBIC (Ha, Rhee & Xu, 2008): it stays near a rate that was measured
+ * and leaves it ever faster, so that a limit that was raised is found; sooner where the measurement was not sure.
  *
  * A refusal closes the limiter for all: as long as Retry-After asks, and without one for a second, twice as long each
- * time that no answer came in between. What was not sent meanwhile may be made up for, up to a second's worth, since
- * most servers save up for that long (a token bucket); a refusal right after that ends the making up.
+ * time that no answer came in between. All refusals of what was in flight then are one. What was not sent meanwhile may
+ * be made up for, up to a second's worth, since most servers save up for that long; so may what a busy machine sent late.
+ * A refusal right after that says that the server saves up less, and less is made up. Where nothing was granted since the
+ * refusal, one request goes ahead, and the others wait for its answer.
  *
  * Limits: a server that refuses at random, whatever the rate, slows it down to `leastPerSecond`.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { bucketRate } from './bucket-rate.ts';
+import { permittedRate } from './permitted-rate.ts';
 
 /** A clock that only goes forward, and a way to wait on it. Tests bring their own. */
 export interface SteadyClock {
@@ -52,36 +51,42 @@ export interface LimiterOptions {
 /** Names one request to the limiter; later ones are larger. */
 export type Permit = number;
 
-/** Requests a second that one answer adds in slow start, and afterwards; more when nothing was refused for long. */
-const SLOW_START_GAIN = 1;
-const GAIN = 0.002;
-const LONG_MS = 20_000;
-/** What is left of a rate that was measured, and the bounds of a decrease otherwise. */
-const MARGIN = 0.98;
+/** At the start the rate gains itself once in so many seconds' worth of answers, and besides with their cube. */
+const START_SECONDS = 1;
+const START_CUBIC_SECONDS = 4.5;
+/** After a refusal it has doubled after so many seconds' worth of answers: when the measurement was sure, or was not. */
+const SURE_CUBIC_SECONDS = 50;
+const UNSURE_CUBIC_SECONDS = 15;
+/** What is left of a rate that was measured, and the bounds of a decrease. */
+const MARGIN = 0.985;
 const LARGEST_CUT = 0.5;
 const SMALLEST_CUT = 0.97;
-/** As many answers tell a rate, and two ways to tell it agree within this share. */
-const MEASURED_ANSWERS = 20;
-const AGREEMENT = 0.35;
-/** A late timer, and a pause, are made up for as far as this: of a second's worth saved up a little less. */
-const LATENESS_MS = 250;
+/** A rate below this share of the highest that is remembered is not taken for lasting. */
+const FALLEN = 0.75;
+const FORGETTING = 0.9;
+/** Of a second's worth saved up so much is made up for at first, and this share of it for a late timer. */
 const SAVED_MS = 900;
-/** A refusal this soon after making up for a pause says that the server does not save up. */
-const SOON_MS = 2500;
+const LATENESS = 0.5;
+/** A request refused that was sent this soon after making up says that the server saves up less: by this factor. */
+const SOON_MS = 1500;
+const SAVED_CUT = 3;
+/** How long one request that goes ahead is waited for, in its usual latencies; and how often that is looked at. */
+const PROBE_LATENCIES = 3;
+const PROBE_LOOK_MS = 20;
 const LONGEST_BARE_CLOSURE_MS = 60_000;
 
 /** Requests whose time of sending is remembered: those under way, and those since the limiter opened. */
 const REMEMBERED = 4096;
 const MOST_OPENED = 65_536;
 
-/** Answers since the first refusal, until the limiter opens again. */
+/** A refusal, until the limiter opens again. */
 interface Episode {
   readonly at: number;
   /** Its own permit. */
   readonly refused: Permit;
-  /** When the refused request was sent, and the last one of all. */
-  readonly from: number;
-  readonly sentUntil: number;
+  /** From the refused request to the last one of all. */
+  readonly inFlightMs: number;
+  /** Those in between that were granted all the same. */
   granted: number;
 }
 
@@ -91,10 +96,15 @@ export class RateLimiter {
   readonly #most: number;
   readonly #bareClosureMs: number;
   #perSecond: number;
-  #slowStart = true;
+  /** The rate at the start or after the last refusal, how it rises from there, and the seconds' worth answered since. */
+  #base: number;
+  #rise: 'start' | 'sure' | 'unsure' = 'start';
+  #answeredSeconds = 0;
+  #bucketBefore: number | undefined;
+  /** The highest rate that was measured; less of it is remembered with every refusal. */
+  #highest = 0;
   /** When the next request may start by the rate, and by what a refusal asked for. */
   #nextAt: number;
-  readonly #startedAt: number;
   readonly #sent = new Map<Permit, number>();
   /** When requests were sent since the limiter opened, up to the last permit; and how many seconds' worth was saved up. */
   #opened: number[] = [];
@@ -103,15 +113,19 @@ export class RateLimiter {
   #closedUntil = Number.NEGATIVE_INFINITY;
   #savedMs = SAVED_MS;
   /** How far the next request may lag behind its time by the rate and have that made up for. */
-  #lagMs = LATENESS_MS;
+  #lagMs = 0;
   #madeUpAt = Number.NEGATIVE_INFINITY;
   #episode: Episode | undefined;
   /** Refusals of permits before this one belong to the refusal that is dealt with already. */
   #firstFresh: Permit = 1;
   #nextPermit: Permit = 1;
   #grantedSince = 0;
-  #lastRefusedAt: number | undefined;
-  #openedAt = 0;
+  /** The last refusal that was dealt with, or the start; and when it opened again. */
+  #refusedAt: number;
+  #openedAt: number;
+  #latencyMs = 0;
+  /** The one request that goes ahead, and how long it is waited for. */
+  #probe: { readonly permit: Permit; readonly until: number } | undefined;
   #refusedInARow = 0;
   #refusals = 0;
   #turn: Promise<void> = Promise.resolve();
@@ -123,8 +137,10 @@ export class RateLimiter {
     this.#most = options.mostPerSecond ?? 2000;
     this.#bareClosureMs = options.bareClosureMs ?? 1000;
     this.#perSecond = options.initialPerSecond;
+    this.#base = this.#perSecond;
     this.#nextAt = clock.now();
-    this.#startedAt = clock.now();
+    this.#refusedAt = clock.now();
+    this.#openedAt = clock.now();
   }
 
   /** The present rate: requests a second. */
@@ -171,21 +187,28 @@ export class RateLimiter {
   /** A request was answered, unless it was refused for asking too often. One that failed otherwise needs no call. */
   succeeded(permit?: Permit): void {
     const now = this.#clock.now();
-    const sentAt = this.#sentAt(permit);
+    const sentAt = this.#sent.get(permit ?? 0);
+    if (sentAt !== undefined) this.#latencyMs = now - sentAt;
+    this.#sent.delete(permit ?? 0);
+    if (this.#probe?.permit === permit) this.#probe = undefined;
     this.#grantedSince++;
     this.#refusedInARow = 0;
     if (this.#episode !== undefined) {
       // What was sent before the refused one says nothing of what is permitted now, however late it is answered.
-      if ((sentAt ?? now) >= this.#episode.from) this.#episode.granted++;
+      if ((permit ?? Number.POSITIVE_INFINITY) > this.#episode.refused) this.#episode.granted++;
       if (now < this.#closedUntil) return;
     }
-    this.#perSecond = Math.min(this.#most, this.#perSecond + this.#gain(now));
+    this.#increase();
   }
 
-  /** A rate that was measured too low is left behind by and by, one that is right is kept for a while. */
-  #gain(now: number): number {
-    if (this.#slowStart) return SLOW_START_GAIN;
-    return GAIN * (1 + ((now - this.#openedAt) / LONG_MS) ** 3);
+  /** A rate that was measured is kept for a while, and one that turned out too low is left behind ever faster. */
+  #increase(): void {
+    this.#answeredSeconds += 1 / this.#perSecond;
+    const seconds = this.#answeredSeconds;
+    let factor = 1;
+    if (this.#rise === 'start') factor += seconds / START_SECONDS + (seconds / START_CUBIC_SECONDS) ** 3;
+    else factor += (seconds / (this.#rise === 'sure' ? SURE_CUBIC_SECONDS : UNSURE_CUBIC_SECONDS)) ** 3;
+    this.#perSecond = Math.min(this.#most, this.#base * factor);
   }
 
   /**
@@ -204,39 +227,41 @@ export class RateLimiter {
     this.#closedUntil = Math.max(this.#closedUntil, now + closure);
     if (permit !== undefined && permit < this.#firstFresh) return;
     this.#refusedInARow++;
-    if (now - this.#madeUpAt < SOON_MS) this.#savedMs = 0;
-    const from = this.#sentAt(permit) ?? now;
-    this.#episode = { at: now, refused: permit ?? this.#nextPermit - 1, granted: 0, from, sentUntil: this.#lastSentAt };
-  }
-
-  /** When a request was sent; asked once. */
-  #sentAt(permit: Permit | undefined): number | undefined {
-    if (permit === undefined) return undefined;
-    const at = this.#sent.get(permit);
-    this.#sent.delete(permit);
-    return at;
+    this.#probe = undefined;
+    const from = this.#sent.get(permit ?? 0) ?? now;
+    if (from - this.#madeUpAt < SOON_MS) this.#savedMs /= SAVED_CUT;
+    else this.#savedMs = Math.min(SAVED_MS, this.#savedMs * SAVED_CUT);
+    const inFlightMs = Math.max(0, this.#lastSentAt - from);
+    this.#episode = { at: now, refused: permit ?? this.#nextPermit - 1, granted: 0, inFlightMs };
   }
 
   #waitMs(): number {
-    return Math.max(this.#closedUntil, this.#nextAt) - this.#clock.now();
+    const now = this.#clock.now();
+    const wait = Math.max(this.#closedUntil, this.#nextAt) - now;
+    const probing = this.#probe === undefined ? 0 : this.#probe.until - now;
+    return probing > wait ? Math.min(probing, PROBE_LOOK_MS) : wait;
   }
 
   #take(): Permit {
     const now = this.#clock.now();
+    this.#probe = undefined;
     if (this.#episode !== undefined) {
-      if (this.#savedMs > 0) {
-        this.#lagMs = Math.max(LATENESS_MS, Math.min(this.#savedMs, now - this.#episode.at));
-        this.#madeUpAt = now;
-      } else this.#nextAt = now;
+      this.#lagMs = Math.min(this.#savedMs, now - this.#episode.at);
+      this.#madeUpAt = now;
       this.#decrease(this.#episode);
+      if (this.#episode.granted === 0) {
+        this.#probe = { permit: this.#nextPermit, until: now + PROBE_LATENCIES * this.#latencyMs };
+      }
       this.#openedAt = now;
       this.#opened = [];
-      this.#savedAtOpening = Math.min(1, (now - this.#episode.sentUntil) / 1000);
+      this.#savedAtOpening = Math.min(1, (now - this.#lastSentAt) / 1000);
       this.#episode = undefined;
       this.#firstFresh = this.#nextPermit;
     }
-    this.#nextAt = Math.max(this.#nextAt, now - this.#lagMs) + 1000 / this.#perSecond;
-    this.#lagMs = Math.max(LATENESS_MS, Math.min(this.#lagMs, now - this.#nextAt));
+    const latenessMs = LATENESS * this.#savedMs;
+    if (this.#savedMs < SAVED_MS && now - this.#nextAt > latenessMs / 4) this.#madeUpAt = now;
+    this.#nextAt = Math.max(this.#nextAt, now - Math.max(latenessMs, this.#lagMs)) + 1000 / this.#perSecond;
+    this.#lagMs = Math.min(this.#lagMs, now - this.#nextAt);
     this.#lastSentAt = now;
     if (this.#opened.length === MOST_OPENED) this.#opened.splice(0, MOST_OPENED / 2);
     this.#opened.push(now);
@@ -246,28 +271,26 @@ export class RateLimiter {
     return this.#nextPermit++;
   }
 
-  #decrease({ at, refused, granted, from, sentUntil }: Episode): void {
+  #decrease({ at, refused, granted, inFlightMs }: Episode): void {
     const before = this.#perSecond;
-    // Since the refusal before, when the allowance was used up as well, or since the start with a second's worth saved up.
-    const grantedBefore = (this.#grantedSince - granted) * 1000;
-    const last = this.#lastRefusedAt;
-    if (granted >= MEASURED_ANSWERS && sentUntil > from) {
-      const inFlight = (granted * 1000) / Math.max(1, sentUntil - from);
-      // A machine that was too busy to take the answers measures too little: no less than was granted all along.
-      const sustained = grantedBefore / (at - (last ?? this.#startedAt) + 1000);
-      const bucket = bucketRate(
-        this.#opened.slice(0, this.#opened.length - (this.#nextPermit - 1 - refused)),
-        this.#savedAtOpening,
-      );
-      const measured = Math.abs(bucket / inFlight - 1) <= AGREEMENT ? bucket : Math.max(inFlight, sustained);
-      this.#perSecond = Math.min(before * SMALLEST_CUT, measured * MARGIN);
-    } else {
-      const since = last === undefined ? 0 : grantedBefore / Math.max(1, at - last);
-      this.#perSecond = Math.min(before * SMALLEST_CUT, Math.max(before * LARGEST_CUT, since * MARGIN));
-    }
-    this.#perSecond = Math.max(this.#least, this.#perSecond);
-    this.#slowStart = false;
-    this.#lastRefusedAt = at;
+    const { perSecond, trust, bucket } = permittedRate({
+      sentAt: this.#opened.slice(0, this.#opened.length - (this.#nextPermit - 1 - refused)),
+      saved: this.#savedAtOpening,
+      inFlightMs,
+      inFlightGranted: granted,
+      granted: this.#grantedSince - granted,
+      overMs: at - this.#refusedAt,
+      openMs: at - this.#openedAt,
+      bucketBefore: this.#bucketBefore,
+    });
+    const least = trust === 'guessed' ? before * LARGEST_CUT : this.#least;
+    this.#perSecond = Math.max(this.#least, Math.min(before * SMALLEST_CUT, Math.max(least, perSecond * MARGIN)));
+    this.#base = this.#perSecond;
+    this.#highest = Math.max(this.#perSecond, this.#highest * FORGETTING);
+    this.#rise = trust === 'sure' && this.#perSecond > FALLEN * this.#highest ? 'sure' : 'unsure';
+    this.#answeredSeconds = 0;
+    this.#bucketBefore = bucket;
+    this.#refusedAt = at;
     this.#grantedSince = granted;
   }
 }

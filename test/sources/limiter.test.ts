@@ -1,109 +1,129 @@
 /** The limiter against simulated servers, on a clock of its own: what it finds, what it costs, what it obeys. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { RateLimiter, type SteadyClock } from '../../src/sources/limiter.ts';
+import { RateLimiter } from '../../src/sources/limiter.ts';
+import { type Bucket, type PullOptions, pull, type Server, TestClock, TokenBucket } from './limiter-simulation.ts';
 
-/** A clock that jumps to the next thing that happens. */
-class TestClock implements SteadyClock {
-  #now = 0;
-  #sleepers: { at: number; wake: () => void }[] = [];
-  now = () => this.#now;
-  sleep(ms: number, signal?: AbortSignal): Promise<void> {
-    return new Promise((wake, reject) => {
-      this.#sleepers.push({ at: this.#now + Math.max(0, ms), wake });
-      signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
-    });
-  }
-  /** Lets time pass until the work is done. */
-  async run<T>(work: Promise<T>): Promise<T> {
-    let over = false;
-    const ended = work.finally(() => {
-      over = true;
-    });
-    ended.catch(() => {});
-    for (;;) {
-      // Whatever follows from the last event comes first.
-      await new Promise((resolve) => setImmediate(resolve));
-      if (over) return ended;
-      this.#sleepers.sort((a, b) => a.at - b.at);
-      const next = this.#sleepers.shift();
-      assert.ok(next, 'everybody waits for nothing');
-      this.#now = Math.max(this.#now, next.at);
-      next.wake();
+/** A program that is busy for up to 200 ms, twice or three times a second. */
+const BUSY = { busyEveryMs: 400, busyMostMs: 200 };
+const steady = (perSecond: number) => () => perSecond;
+
+for (const { name, bucket, share, refused, ...options } of [
+  {
+    name: '100 a second, 600 ms away',
+    bucket: { perSecond: steady(100) },
+    share: 0.96,
+    refused: 0.03,
+    ...{ requests: 2548, latencyMs: 600, initialPerSecond: 50 },
+  },
+  {
+    name: '100 a second, 50 ms away',
+    bucket: { perSecond: steady(100) },
+    share: 0.93,
+    refused: 0.03,
+    ...{ requests: 2500, latencyMs: 50, initialPerSecond: 50 },
+  },
+  {
+    name: '100 a second, 2 s away',
+    bucket: { perSecond: steady(100) },
+    share: 0.88,
+    refused: 0.11,
+    ...{ requests: 2500, latencyMs: 2000, initialPerSecond: 50 },
+  },
+  {
+    name: '10 a second, 600 ms away, begun five times too fast',
+    bucket: { perSecond: steady(10) },
+    share: 0.87,
+    refused: 0.16,
+    ...{ requests: 500, latencyMs: 600, initialPerSecond: 50 },
+  },
+  {
+    name: '10 a second, 600 ms away, begun at 4',
+    bucket: { perSecond: steady(10) },
+    share: 0.9,
+    refused: 0.04,
+    ...{ requests: 500, latencyMs: 600, initialPerSecond: 4 },
+  },
+  {
+    name: '500 a second, 50 ms away: ten times what it is begun with',
+    bucket: { perSecond: steady(500) },
+    share: 0.85,
+    refused: 0.02,
+    ...{ requests: 10_000, latencyMs: 50, initialPerSecond: 50 },
+  },
+  {
+    name: '500 a second, 2 s away',
+    bucket: { perSecond: steady(500) },
+    share: 0.77,
+    refused: 0.08,
+    ...{ requests: 15_000, latencyMs: 2000, initialPerSecond: 50 },
+  },
+  {
+    name: '5 a second, 200 ms away',
+    bucket: { perSecond: steady(5) },
+    share: 0.9,
+    refused: 0.04,
+    ...{ requests: 500, latencyMs: 200, initialPerSecond: 4 },
+  },
+  {
+    name: '100 a second, 600 ms away, without Retry-After',
+    bucket: { perSecond: steady(100), bare: true },
+    share: 0.96,
+    refused: 0.03,
+    ...{ requests: 2548, latencyMs: 600, initialPerSecond: 50 },
+  },
+  {
+    name: '100 a second, then 50, then 100 again',
+    bucket: { perSecond: (now: number) => (now >= 15_000 && now < 40_000 ? 50 : 100) },
+    share: 0.7,
+    refused: 0.05,
+    ...{ requests: 5000, latencyMs: 600, initialPerSecond: 50 },
+  },
+  {
+    name: '100 a second with a third of a second saved up',
+    bucket: { perSecond: steady(100), saved: 0.3 },
+    share: 0.65,
+    refused: 0.08,
+    ...{ requests: 2500, latencyMs: 600, initialPerSecond: 50 },
+  },
+] satisfies ({ name: string; bucket: Bucket; share: number; refused: number } & PullOptions)[]) {
+  test(`a server that permits ${name}`, async () => {
+    for (let seed = 1; seed <= 4; seed++) {
+      const decidesAt = seed % 2 === 0 ? 0.5 : 0.01;
+      const pulled = await pull(new TokenBucket(bucket), { ...options, ...BUSY, seed, decidesAt });
+      const reached = least(bucket, options.requests, options.latencyMs) / pulled.seconds;
+      const what = `seed ${seed}: ${(100 * reached).toFixed(1)}% of what is permitted, ${pulled.refused} refused`;
+      assert.ok(reached >= share, what);
+      assert.ok(pulled.refused <= refused * options.requests, what);
+      assert.equal(pulled.tooEarly, 0, 'Retry-After is obeyed');
     }
-  }
-}
-
-interface Server {
-  /** Milliseconds of Retry-After, or that it is granted. */
-  ask(now: number): number | 'granted';
-}
-
-/** Grants `perSecond` on average and `saved` at once; whole seconds of Retry-After. */
-class TokenBucket implements Server {
-  readonly #perSecond: number;
-  readonly #saved: number;
-  #tokens: number;
-  #at = 0;
-  constructor(perSecond: number, saved = perSecond) {
-    this.#perSecond = perSecond;
-    this.#saved = saved;
-    this.#tokens = saved;
-  }
-  ask(now: number): number | 'granted' {
-    this.#tokens = Math.min(this.#saved, this.#tokens + ((now - this.#at) * this.#perSecond) / 1000);
-    this.#at = now;
-    if (this.#tokens < 1) return 1000 * Math.max(1, Math.ceil((1 - this.#tokens) / this.#perSecond));
-    this.#tokens--;
-    return 'granted';
-  }
-}
-
-/** Sends `requests` as fast as the limiter allows, each again until it is granted. Returns ms, refusals and breaches of Retry-After. */
-async function pull(server: Server, requests: number, latencyMs: number, initialPerSecond: number) {
-  const clock = new TestClock();
-  const limiter = new RateLimiter({ initialPerSecond, clock });
-  let refused = 0;
-  let tooEarly = 0;
-  let notBefore = 0;
-  const one = async () => {
-    for (;;) {
-      const permit = await limiter.acquire();
-      if (clock.now() < notBefore) tooEarly++;
-      await clock.sleep(latencyMs / 2);
-      const verdict = server.ask(clock.now());
-      await clock.sleep(latencyMs / 2);
-      if (verdict === 'granted') return limiter.succeeded(permit);
-      refused++;
-      notBefore = Math.max(notBefore, clock.now() + verdict);
-      limiter.limited(verdict, permit);
-    }
-  };
-  await clock.run(Promise.all(Array.from({ length: requests }, one)));
-  return { seconds: clock.now() / 1000, refused, tooEarly, perSecond: limiter.perSecond };
-}
-
-for (const { rate, latencyMs, initial, requests, share } of [
-  { rate: 100, latencyMs: 600, initial: 50, requests: 2500, share: 0.95 },
-  { rate: 100, latencyMs: 600, initial: 5, requests: 2500, share: 0.85 },
-  { rate: 5, latencyMs: 200, initial: 5, requests: 500, share: 0.85 },
-  { rate: 500, latencyMs: 50, initial: 50, requests: 10_000, share: 0.94 },
-  { rate: 2, latencyMs: 300, initial: 50, requests: 200, share: 0.8 },
-]) {
-  test(`a server that permits ${rate} a second, ${latencyMs} ms away, begun at ${initial}`, async () => {
-    const { seconds, refused, tooEarly, perSecond } = await pull(new TokenBucket(rate), requests, latencyMs, initial);
-    const reached = requests / seconds / rate;
-    assert.ok(reached >= share, `${(100 * reached).toFixed(1)}% of what is permitted`);
-    assert.equal(tooEarly, 0, 'Retry-After is obeyed');
-    assert.ok(refused < 0.15 * requests + initial, `${refused} refusals`);
-    assert.ok(perSecond > 0.6 * rate && perSecond < 1.3 * rate, `it ended at ${perSecond}`);
   });
 }
 
-test('a server that does not save up is not asked in bursts for long', async () => {
-  const { seconds, refused } = await pull(new TokenBucket(100, 5), 2500, 600, 50);
-  assert.ok(2500 / seconds > 75, `${2500 / seconds} a second`);
-  assert.ok(refused < 250);
+/** Seconds that a server leaves for requests, what it has saved up at the start left out. */
+function least({ perSecond }: Bucket, requests: number, latencyMs: number): number {
+  let ms = 0;
+  for (let granted = 0; granted < requests; ms++) granted += perSecond(ms) / 1000;
+  return (ms + latencyMs) / 1000;
+}
+
+test('a server that is hardly ever open is asked by one request at a time', async () => {
+  // Grants nothing for a minute after its first hundred.
+  let granted = 0;
+  const asked: number[] = [];
+  const server: Server = {
+    ask(now) {
+      if (granted++ < 100 || now > 60_000) return 'granted';
+      asked.push(now);
+      return 1000;
+    },
+  };
+  const { tooEarly } = await pull(server, { requests: 300, latencyMs: 600, initialPerSecond: 50, ...BUSY });
+  assert.equal(tooEarly, 0);
+  const inFlight = asked.filter((at) => at < asked[0]! + 1000).length;
+  assert.ok(inFlight < 100, `${inFlight} refused that were in flight`);
+  const later = asked.slice(inFlight);
+  assert.ok(later.length > 10 && later.length < 60, `${later.length} more in a minute`);
 });
 
 test('without a server that refuses the rate rises to the bound and not beyond', async () => {

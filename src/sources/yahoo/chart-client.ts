@@ -37,7 +37,7 @@ export class ChartClient {
     this.#silenceMs = options.silenceMs;
     this.#yahoo = new YahooFinance({
       // The callers limit what is in flight; the package's own queue would only hide it.
-      queue: { concurrency: 1000 },
+      queue: { concurrency: 100_000 },
       versionCheck: false,
       suppressNotices: ['yahooSurvey', 'ripHistorical'],
       validation: { logErrors: false, logOptionsErrors: false },

@@ -14,7 +14,7 @@ export interface YahooOptions {
   readonly url?: string;
   /** Used where answers do not carry `x-market-time`; default the system's. */
   readonly clock?: Clock;
-  /** Requests in flight at most; default 512 for history, whose rate the limiter finds, and 16 for live. */
+  /** Requests in flight at most; default 1024 for history, whose rate the limiter finds, and 16 for live. */
   readonly concurrency?: number;
   /**
    * The first minute that `live` delivers, at most seven days back. Default: where this source's own `history` ended, if
@@ -68,7 +68,7 @@ export function yahooSource(options: YahooOptions = {}): YahooSource {
     pace: () =>
       gate.closedBecause ?? `${gate.limiter.perSecond.toFixed(gate.limiter.perSecond < 10 ? 1 : 0)} requests/s`,
     sync,
-    history: (request) => history({ ...means, client: past, concurrency: options.concurrency ?? 512 }, request),
+    history: (request) => history({ ...means, client: past, concurrency: options.concurrency ?? 1024 }, request),
     live: (symbols, signal) =>
       live(
         { ...means, client: present, concurrency: options.concurrency ?? 16, next, from: options.liveFrom },
