@@ -5,11 +5,12 @@
  * where the store has one with a price already they are passed over, and a later ingest, which asks for the session all
  * the same since nothing notes it as answered, replaces those that differ. A kill costs what was not committed, and the
  * same ingest brings that too. A store that cannot be written is told once, and tried again with every commit; what it
- * did not take is kept for that, up to a bound.
+ * did not take is kept for that, up to a bound. Commits once a minute leave many small segments: they are merged when the
+ * session has ended, and at the end.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Bar } from '../bars/index.ts';
-import { type EpochMs, MS_PER_MINUTE, toBarcastError } from '../base/index.ts';
+import { type Bar, sessionAt } from '../bars/index.ts';
+import { type EpochMinute, type EpochMs, MS_PER_MINUTE, msToMinute, toBarcastError } from '../base/index.ts';
 import { type BarStore, openStore, type RawBars } from '../store/index.ts';
 import type { LiveSource } from './source.ts';
 
@@ -61,6 +62,8 @@ class Keeper {
   #waiting: Bar[] = [];
   #committing: Promise<void> | undefined;
   #failing = false;
+  /** The close of the session whose bars were committed since segments were merged. */
+  #close: EpochMinute | undefined;
 
   constructor(source: LiveSource, options: LiveStoreOptions) {
     this.#source = source;
@@ -77,6 +80,7 @@ class Keeper {
     this.#closing.abort();
     await this.#committing;
     if (this.#waiting.length > 0) await this.#commit();
+    await this.#compact();
     this.#store?.close();
   }
 
@@ -84,6 +88,7 @@ class Keeper {
     const { commitEveryMs = COMMIT_EVERY_MS } = this.#options;
     await sleep(commitEveryMs, undefined, { signal: this.#closing.signal, ref: false }).catch(() => undefined);
     await this.#commit();
+    if (this.#close !== undefined && msToMinute(this.#source.clock.now()) >= this.#close) await this.#compact();
     this.#committing = undefined;
     // What came meanwhile, or was not taken, waits for its own time.
     if (this.#waiting.length > 0 && !this.#closing.signal.aborted) this.#committing = this.#commitLater();
@@ -98,12 +103,24 @@ class Keeper {
       const transaction = await this.#store.begin();
       for (const raw of rowsOf(bars, this.#source.clock.now())) await transaction.addBars(raw);
       this.stored += (await transaction.commit()).rowsStored;
+      this.#close = sessionAt(bars.at(-1)!.minute)?.close ?? this.#close;
       if (this.#failing) notice?.(`live bars are stored in ${data} again`);
       this.#failing = false;
     } catch (error) {
       this.#waiting = [...bars, ...this.#waiting];
       if (!this.#failing) notice?.(`live bars cannot be stored for now: ${toBarcastError(error).line}`);
       this.#failing = true;
+    }
+  }
+
+  /** Every bar is stored already: what fails here costs nothing, and is tried again after the next commit. */
+  async #compact(): Promise<void> {
+    if (this.#close === undefined) return;
+    try {
+      await this.#store?.compact();
+      this.#close = undefined;
+    } catch (error) {
+      this.#options.notice?.(`segments of live bars are not merged for now: ${toBarcastError(error).line}`);
     }
   }
 }

@@ -19,7 +19,7 @@ import {
   writeManifest,
 } from './manifest.ts';
 import { StoreReader } from './reader.ts';
-import { type Change, planMerge, removeOrphans, SPILL_FOLDER, writeChanges } from './segments.ts';
+import { type Change, planCompaction, planMerge, removeOrphans, SPILL_FOLDER, writeChanges } from './segments.ts';
 import { createStaging, dropStaging, stageFiles } from './staging.ts';
 import type { BarFile, BarFileLayout, BarStore, IngestCounts, IngestTransaction, RawBars } from './store.ts';
 
@@ -106,6 +106,14 @@ class OwnedStore extends StoreReader implements BarStore {
     return transaction;
   }
 
+  async compact(): Promise<void> {
+    try {
+      await this.compactNow();
+    } catch (error) {
+      throw storeError(error);
+    }
+  }
+
   override async refresh(): Promise<void> {
     // The owner's manifest is the newest there is.
   }
@@ -114,6 +122,10 @@ class OwnedStore extends StoreReader implements BarStore {
     this.connection.closeSync();
     super.close();
     this.#release();
+  }
+
+  protected compactNow(): Promise<void> {
+    return this.#publish(planCompaction(this.directory, this.manifest));
   }
 
   protected async commit(marks: readonly Mark[]): Promise<IngestCounts> {
@@ -192,9 +204,17 @@ class SharedStore extends OwnedStore {
   }
 
   protected override commit(marks: readonly Mark[]): Promise<IngestCounts> {
+    return this.#inTurn(() => super.commit(marks));
+  }
+
+  protected override compactNow(): Promise<void> {
+    return this.#inTurn(() => super.compactNow());
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
     return withOwnership(this.connection, this.directory, async () => {
       await this.refresh();
-      return super.commit(marks);
+      return work();
     });
   }
 }

@@ -21,6 +21,8 @@ export interface Change {
 /** Segments are merged when as many of about the same size have gathered, so that each row is rewritten rarely. */
 const MERGE_COUNT = 8;
 const SMALLEST_TIER_ROWS = 4096;
+/** Compaction takes segments below this along: a session of 500 symbols has 195,000 rows. */
+const COMPACTED_ROWS = SMALLEST_TIER_ROWS * MERGE_COUNT ** 2;
 /** Segments beyond this are left alone: a merge must stay a matter of seconds. */
 const LARGEST_MERGED_ROWS = 16_000_000;
 
@@ -157,4 +159,13 @@ export function planMerge(directory: string, manifest: Manifest): Change | undef
     }
   }
   return undefined;
+}
+
+/** A merge of each table's small segments, however few there are; nothing for a table that has one or none. */
+export function planCompaction(directory: string, manifest: Manifest): Change[] {
+  return TABLE_NAMES.flatMap((table) => {
+    const replaces = manifest[table].filter(({ rows }) => rows < COMPACTED_ROWS);
+    if (replaces.length < 2) return [];
+    return [{ table, replaces, sql: `select * from ${relation(directory, table, replaces)}` }];
+  });
 }

@@ -150,6 +150,11 @@ export interface BarReader {
 export interface BarStore extends BarReader {
   /** One transaction at a time. */
   begin(): Promise<IngestTransaction>;
+  /**
+   * Merges the small segments that many small commits leave, in one commit of its own: the bars stay what they are.
+   * @throws BARCAST_E_DISK_FULL and others; the store is then as it was
+   */
+  compact(): Promise<void>;
 }
 
 /** A bar file to be staged. */

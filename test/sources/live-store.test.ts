@@ -1,8 +1,9 @@
 /** Live bars that are stored: whole, once, below what an ingest brings, and whatever happens to the store meanwhile. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { afterEach, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { sessionAt } from '../../src/bars/index.ts';
 import { silentProgress } from '../../src/base/index.ts';
 import { alpacaSource, ingestHistory, startExchange, storedLive, yahooSource } from '../../src/sources/index.ts';
@@ -180,4 +181,35 @@ test('a store that cannot be written stops nothing; what waits is stored once it
   await collector.done;
   await source.close();
   assert.equal((await storedIn(blocked)).length, 2);
+});
+
+test('commits of a session are merged when it has ended', async (t) => {
+  const data = temporaryFolder(t);
+  const server = await AlpacaServer.start(t);
+  const clock = new TestClock();
+  const source = storedLive(alpacaSource({ ...server.options, clock }), { data, commitEveryMs: 1 });
+  const collector = new Collector((signal) => source.live(['AAPL'], signal));
+  await server.notices.connected(1);
+  server.past = [0, 1].map((minute) => barOf('AAPL', M0 + minute));
+  const segments = () => (JSON.parse(readFileSync(`${data}/manifest.json`, 'utf8')) as { bars: unknown[] }).bars.length;
+  /** A bar, and its commit. */
+  const push = async (minute: number) => {
+    const { stored } = source;
+    clock.set(minute + 1, 10);
+    server.push(pushed(barOf('AAPL', M0 + minute)));
+    while (source.stored === stored) await sleep(5);
+  };
+  for (const minute of [2, 3, 4]) await push(minute);
+  assert.ok(segments() >= 2);
+  await push(sessionAt(M0)!.close - 1 - M0);
+  while (segments() > 1) await sleep(5);
+  collector.stop.abort();
+  await collector.done;
+  await source.close();
+  const minutes = (await storedIn(data)).map((line) => Number(line.split(' ')[1]));
+  assert.equal(new Set(minutes).size, minutes.length);
+  assert.deepEqual(
+    minutes.slice(-4),
+    [2, 3, 4, sessionAt(M0)!.close - 1 - M0].map((minute) => M0 + minute),
+  );
 });
