@@ -1,12 +1,11 @@
 /** Where bars come from: Yahoo Finance, the simulated exchange, files; and what all of them have in common. */
 
+export type { HistoryAnswer, StillMissing } from './history-outcome.ts';
 export { type IngestAnswer, ingestFiles } from './ingest.ts';
 export {
   durationOf,
-  type HistoryAnswer,
   type HistoryOptions,
   ingestHistory,
-  type StillMissing,
 } from './ingest-history.ts';
 export { type LimiterOptions, type Permit, RateLimiter, type SteadyClock, steadyClock } from './limiter.ts';
 export { type LiveStoreOptions, type StoredLiveSource, storedLive } from './live-store.ts';

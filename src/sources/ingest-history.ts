@@ -8,33 +8,19 @@
  */
 import { BarcastError, type DayString, type EpochMinute, type EpochMs, type Progress } from '../base/index.ts';
 import { type BarStore, type IngestCounts, type IngestTransaction, openStore } from '../store/index.ts';
-import { type IngestAnswer, secondsSince } from './ingest.ts';
+import {
+  addCounts,
+  type HistoryAnswer,
+  NO_COUNTS,
+  refuseTotalFailure,
+  stillMissing,
+  withUndone,
+} from './history-outcome.ts';
+import { secondsSince } from './ingest.ts';
 import { SecondLooks } from './second-look.ts';
 import { ownPart, type Share } from './share.ts';
 import type { HistoryReport, HistoryRows, HistorySource, Span } from './source.ts';
 import { Wanted } from './wanted.ts';
-
-/** Sessions of symbols that were asked for and not answered, by the reason. */
-export interface StillMissing {
-  readonly reason: string;
-  readonly symbols: readonly string[];
-  /** (symbol, session) pairs. */
-  readonly days: number;
-}
-
-export interface HistoryAnswer extends IngestAnswer {
-  /** (symbol, session) pairs that were asked for, and those the store held in full. */
-  readonly daysAsked: number;
-  readonly daysHeld: number;
-  readonly unknown: readonly string[];
-  /** What the source says of the whole request, as that part of it lies beyond what it keeps. */
-  readonly notes: readonly string[];
-  readonly failed: readonly { readonly symbol: string; readonly reason: string }[];
-  readonly stillMissing: readonly StillMissing[];
-  /** Requests for what may have been missing by mistake, and the bars that they brought. */
-  readonly askedAgain: number;
-  readonly filledAgain: number;
-}
 
 export interface HistoryOptions {
   readonly source: HistorySource;
@@ -58,23 +44,6 @@ export interface HistoryOptions {
 const ROWS_A_COMMIT = 2_000_000;
 /** How often it is told how far things are. */
 const TELL_MS = 500;
-
-const NO_COUNTS: IngestCounts = {
-  symbols: 0,
-  rowsRead: 0,
-  rowsStored: 0,
-  alreadyStored: 0,
-  revisions: 0,
-  duplicates: 0,
-  conflicts: 0,
-  nullBars: 0,
-  zeroVolumeBars: 0,
-  partialBars: 0,
-  misalignedBars: 0,
-  closingPrints: 0,
-  outOfSessionBars: 0,
-  invalidPriceBars: 0,
-};
 
 /**
  * Asks a source for what the store lacks of the sessions between two minutes. Sessions that had not ended are stored as
@@ -134,12 +103,12 @@ class HistoryIngest {
     try {
       if (symbols.length > 0) report = await this.#ask(symbols);
     } catch (error) {
-      throw this.#told(error);
+      throw withUndone(error, this.#wanted.asked, this.#stored);
     } finally {
       clearInterval(tell);
       this.#tell();
     }
-    this.#refuseTotalFailure(report);
+    refuseTotalFailure(source.name, this.#wanted, this.#counts.rowsRead, report);
     const { share } = this.#options;
     return {
       source: source.name,
@@ -151,7 +120,7 @@ class HistoryIngest {
       unknown: report.unknown,
       notes: report.notes ?? [],
       failed: report.failed,
-      stillMissing: this.#stillMissing(report),
+      stillMissing: stillMissing(source.name, this.#wanted, report),
       askedAgain: this.#looks.asked,
       filledAgain: this.#looks.filled,
       ...(share === undefined ? {} : { share }),
@@ -255,10 +224,7 @@ class HistoryIngest {
     const { come } = this.#wanted;
     const counts = await transaction.commit();
     this.#stored = come;
-    const names = Object.keys(NO_COUNTS) as (keyof IngestCounts)[];
-    this.#counts = Object.fromEntries(
-      names.map((name) => [name, this.#counts[name] + counts[name]]),
-    ) as unknown as IngestCounts;
+    this.#counts = addCounts(this.#counts, counts);
   }
 
   /** How far it is: symbols that have come whole, the last one, the pace and the time that is left. */
@@ -272,53 +238,7 @@ class HistoryIngest {
     const note = [...latest, ...(come < asked ? [source.pace?.() ?? ''] : []), ...left].filter((part) => part !== '');
     progress.update(`asking ${source.name}`, symbolsCome, symbols.length, `symbols, ${note.join(', ')}`);
   }
-
-  #stillMissing(report: HistoryReport): StillMissing[] {
-    const { name } = this.#options.source;
-    const failed = new Map(report.failed.map(({ symbol, reason }) => [symbol, reason]));
-    const unknown = new Set(report.unknown);
-    const byReason = new Map<string, { symbols: string[]; days: number }>();
-    for (const [symbol, sessions] of this.#wanted.missing()) {
-      for (const { close } of sessions) {
-        let reason = failed.get(symbol) ?? 'not answered';
-        if (unknown.has(symbol)) reason = `not known to ${name}`;
-        else if (report.keptFrom !== undefined && close <= report.keptFrom) reason = `older than ${name} keeps`;
-        const group = byReason.get(reason) ?? { symbols: [], days: 0 };
-        byReason.set(reason, group);
-        group.days++;
-        if (group.symbols.at(-1) !== symbol) group.symbols.push(symbol);
-      }
-    }
-    return [...byReason].map(([reason, group]) => ({ reason, ...group }));
-  }
-
-  /** An error that also says what it left undone. */
-  #told(error: unknown): unknown {
-    const { asked } = this.#wanted;
-    if (!(error instanceof BarcastError) || this.#stored === 0) return error;
-    const missing = `${count(asked - this.#stored)} of ${count(asked)} symbol days are still missing`;
-    return new BarcastError(error.code, `${error.message}; ${missing}`, error.remedy, { cause: error });
-  }
-
-  #refuseTotalFailure({ unknown, failed }: HistoryReport): void {
-    const { name } = this.#options.source;
-    const unanswered = unknown.length + failed.length;
-    if (this.#counts.rowsRead > 0 || this.#wanted.held > 0) return;
-    if (unanswered === 0 || unanswered < this.#wanted.symbols.length) return;
-    const [failure] = failed;
-    if (failure !== undefined) {
-      throw new BarcastError(
-        'BARCAST_E_NETWORK',
-        `${name} answered for none of ${unanswered} symbols (${failure.symbol}: ${failure.reason})`,
-        'try again later',
-      );
-    }
-    const shown = unknown.slice(0, 5).join(', ');
-    throw new BarcastError('BARCAST_E_SYMBOL', `${name} knows none of the symbols (${shown})`, 'check their spelling');
-  }
 }
-
-const count = (value: number) => value.toLocaleString('en-US');
 
 /** `45 s`, `3 min 20 s`, `2 h 05 min`. */
 export function durationOf(seconds: number): string {

@@ -5,7 +5,8 @@
 import { findGaps } from '../bars/index.ts';
 import { type EpochMinute, isoOfMinute, msToMinute, type Progress } from '../base/index.ts';
 import { openReader } from '../store/index.ts';
-import { type HistoryAnswer, ingestHistory } from './ingest-history.ts';
+import type { HistoryAnswer } from './history-outcome.ts';
+import { ingestHistory } from './ingest-history.ts';
 import type { HistoryRequest, HistoryRows, HistorySource, Span } from './source.ts';
 import { sessionsIn } from './wanted.ts';
 
