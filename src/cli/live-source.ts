@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander';
 import { BarcastError } from '../base/index.ts';
 import {
   alpacaSource,
+  LIVE_COMMIT_EVERY_MS,
   type LiveSource,
   simulatedSource,
   storedLive,
@@ -85,7 +86,9 @@ export async function openSource(
     throw new BarcastError('BARCAST_E_USAGE', '--store does not go with a replay', 'its bars are in the store already');
   const opened = await openBareSource(name, options, trained, reader, data, notice);
   if (!(options.store ?? (name !== 'replay' && name !== 'simulated'))) return opened;
-  const source = storedLive(opened.source, { data, notice });
+  // A market that runs faster has its minutes sooner.
+  const commitEveryMs = Math.max(1000, LIVE_COMMIT_EVERY_MS / Math.max(1, options.speed ?? 1));
+  const source = storedLive(opened.source, { data, notice, commitEveryMs });
   return {
     ...opened,
     source,

@@ -8,7 +8,7 @@ export {
   ingestHistory,
 } from './ingest-history.ts';
 export { type LimiterOptions, type Permit, RateLimiter, type SteadyClock, steadyClock } from './limiter.ts';
-export { type LiveStoreOptions, type StoredLiveSource, storedLive } from './live-store.ts';
+export { LIVE_COMMIT_EVERY_MS, type LiveStoreOptions, type StoredLiveSource, storedLive } from './live-store.ts';
 export { findHoles, type RepairAnswer, repairGaps } from './repair.ts';
 export { ownPart, type Share, shareOf } from './share.ts';
 export * from './simulated/index.ts';

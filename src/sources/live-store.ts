@@ -30,7 +30,7 @@ export interface StoredLiveSource extends LiveSource {
 }
 
 /** Bars come in the first seconds of a minute: they are committed well before the next ones. */
-const COMMIT_EVERY_MS = 45_000;
+export const LIVE_COMMIT_EVERY_MS = 45_000;
 /** Two days of 500 symbols. */
 const MOST_WAITING = 400_000;
 
@@ -85,7 +85,7 @@ class Keeper {
   }
 
   async #commitLater(): Promise<void> {
-    const { commitEveryMs = COMMIT_EVERY_MS } = this.#options;
+    const { commitEveryMs = LIVE_COMMIT_EVERY_MS } = this.#options;
     await sleep(commitEveryMs, undefined, { signal: this.#closing.signal, ref: false }).catch(() => undefined);
     await this.#commit();
     if (this.#close !== undefined && msToMinute(this.#source.clock.now()) >= this.#close) await this.#compact();
