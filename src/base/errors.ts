@@ -11,7 +11,7 @@ export type ExitStatus = 1 | 2;
 /** Every stable error code with its exit status and what it means. */
 export const ERROR_CODES = {
   BARCAST_E_USAGE: [2, 'An unknown command or option, or an option with a value it cannot take.'],
-  BARCAST_E_DATE: [2, 'A date or time that cannot be read, or a range that ends before it starts.'],
+  BARCAST_E_DATE: [2, 'A date or time that cannot be read, or a range that is empty or has not begun.'],
   BARCAST_E_SYMBOL: [2, 'A symbol that is not a symbol, or that the store or the source does not know.'],
   BARCAST_E_FILE_MISSING: [2, 'A file or folder named by the user does not exist or cannot be read.'],
   BARCAST_E_FILE_FORMAT: [2, 'An input file is truncated, binary, or lacks the columns of a bar.'],
@@ -99,7 +99,12 @@ export function toBarcastError(error: unknown): BarcastError {
       { cause: error },
     );
   }
-  if (system === 'EACCES' || system === 'EPERM' || system === 'EROFS' || says(/Permission denied/i)) {
+  if (
+    system === 'EACCES' ||
+    system === 'EPERM' ||
+    system === 'EROFS' ||
+    says(/Permission denied|Read-only file system/i)
+  ) {
     return new BarcastError('BARCAST_E_PERMISSION', message, 'check the owner and the permissions of that path', {
       cause: error,
     });

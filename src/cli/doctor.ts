@@ -4,11 +4,12 @@ import { sessionOf } from '../bars/index.ts';
 import { BarcastError } from '../base/index.ts';
 import { describeAdapter, reportAdapter } from '../kernel/index.ts';
 import { earliestMinute, type RepairAnswer, repairGaps } from '../sources/index.ts';
-import { type Diagnosis, examineStore, type SymbolCoverage } from '../store/index.ts';
+import { type Diagnosis, examineStore, openReader, type SymbolCoverage } from '../store/index.ts';
 import { action, type Context, command, type Register } from './context.ts';
 import { coverageCalendar } from './coverage-calendar.ts';
 import { count, summaryOf } from './ingest-summary.ts';
 import { type SymbolOptions, symbolsOf, withSymbols } from './selection.ts';
+import { checkSymbols } from './store-bars.ts';
 import { withHistorySource } from './yahoo-source.ts';
 
 interface DoctorCommand extends SymbolOptions {
@@ -87,10 +88,22 @@ function describeRepair(answer: RepairAnswer): string {
   return `${summaryOf(ingest)}\n${count(holes)} gaps since ${askedFrom}, ${count(minutesMissing)} minutes; ${left}`;
 }
 
+/** The symbols asked for, all of them the store's. @throws BARCAST_E_SYMBOL, BARCAST_E_STORE_EMPTY */
+async function storedSymbols(data: string, options: SymbolOptions): Promise<readonly string[] | undefined> {
+  const asked = symbolsOf(options);
+  if (asked === undefined) return undefined;
+  const reader = await openReader(data);
+  try {
+    return checkSymbols(data, await reader.symbols(), asked);
+  } finally {
+    reader.close();
+  }
+}
+
 async function repair(context: Context, { source, yahooUrl: url, ...options }: DoctorCommand): Promise<RepairAnswer> {
   const signal = context.takeSignal();
   const { data, progress } = context;
-  const symbols = symbolsOf(options);
+  const symbols = await storedSymbols(data, options);
   return withHistorySource({ source, ...(url === undefined ? {} : { url }) }, async (from) => {
     await from.sync(signal);
     return repairGaps({
@@ -111,7 +124,7 @@ action<DoctorCommand>(doctor, async (context, options) => {
   }
   if (options.yahooUrl !== undefined)
     throw new BarcastError('BARCAST_E_USAGE', '--yahoo-url goes with --repair alone', 'add --repair or leave it out');
-  const symbols = symbolsOf(options);
+  const symbols = await storedSymbols(context.data, options);
   const diagnosis = await examineStore(context.data, {
     all: options.all,
     ...(symbols === undefined ? {} : { symbols }),

@@ -53,6 +53,13 @@ async function fromSource(
   await source.sync(signal);
   const now = msToMinute(source.clock.now());
   const { from, to } = rangeOf(options);
+  if (from !== undefined && from > now) {
+    throw new BarcastError(
+      'BARCAST_E_DATE',
+      `--from ${options.from} has not come yet: it is ${isoOfMinute(now)}`,
+      'give an earlier day, or set the clock of this machine if that is wrong',
+    );
+  }
   const { data, progress } = context;
   const share = shareOf(process.env);
   return ingestHistory({

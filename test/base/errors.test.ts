@@ -48,6 +48,7 @@ describe('errors', () => {
     assert.equal(codeOf(new Error('IO Error: No space left on device')), 'BARCAST_E_DISK_FULL');
     assert.equal(codeOf(withCode('EACCES')), 'BARCAST_E_PERMISSION');
     assert.equal(codeOf(withCode('EROFS')), 'BARCAST_E_PERMISSION');
+    assert.equal(codeOf(new Error('IO Error: Cannot open file "a": Read-only file system')), 'BARCAST_E_PERMISSION');
     assert.equal(codeOf(withCode('ENOENT')), 'BARCAST_E_FILE_MISSING');
     assert.equal(codeOf(withCode('EISDIR')), 'BARCAST_E_FILE_MISSING');
     assert.equal(codeOf(new TypeError('x is not a function')), 'BARCAST_E_INTERNAL');

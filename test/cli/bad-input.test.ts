@@ -45,6 +45,8 @@ describe('bad input: one line with a code, its status, and the store as it was',
     await refuses(['train', '--to', '2019-02-30'], 'BARCAST_E_DATE', /2019-02-30/);
     await refuses(['train', '--from', '2020-01-02', '--to', '2020-01-01'], 'BARCAST_E_DATE', /empty/);
     await refuses(['train', '--symbols', 'NOPE'], 'BARCAST_E_SYMBOL', /NOPE/);
+    await refuses(['doctor', '--symbols', 'NOPE'], 'BARCAST_E_SYMBOL', /NOPE/);
+    await refuses(['ingest', '--source', 'simulated', '--from', '2999-01-04'], 'BARCAST_E_DATE', /has not come yet/);
     await refuses(['train', '--symbols', 'A B?C'], 'BARCAST_E_SYMBOL');
     await refuses(['train', '--symbols', '@missing.txt'], 'BARCAST_E_FILE_MISSING', /missing\.txt/);
   });

@@ -69,7 +69,7 @@ test('kill -9 of a serve that stores: no stored bar is lost, none stands twice, 
     const keys = last.map((line) => line.split(' ', 2).join(' '));
     assert.equal(new Set(keys).size, keys.length, 'a bar stands twice');
     const { flaws } = await answer<{ flaws: Record<string, number> }>(['doctor'], folder.path);
-    assert.equal(flaws.revision ?? 0, 0);
+    assert.deepEqual([flaws.revisions, flaws.duplicates, flaws.conflicts], [0, 0, 0]);
   }
   for (const line of last) {
     const [symbol, minute, ...prices] = line.split(' ');

@@ -155,7 +155,10 @@ function networkReason(error: unknown): string {
   if (code !== undefined && /^CERT_(?:NOT_YET_VALID|HAS_EXPIRED)$/.test(code)) {
     return `its certificate is not valid at this machine's time, ${new Date().toISOString()}; set the clock`;
   }
-  return code ?? (error instanceof Error ? error.message : String(error));
+  if (code !== undefined) return code;
+  // What fetch says itself is 'fetch failed'.
+  const told = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  return told instanceof Error ? told.message : String(told);
 }
 
 /** Names of the failure that a status and a body stand for. */
