@@ -54,6 +54,9 @@ export type Permit = number;
 /** At the start the rate gains itself once in so many seconds' worth of answers, and besides with their cube. */
 const START_SECONDS = 1;
 const START_CUBIC_SECONDS = 4.5;
+/** That is where an answer takes this long or longer; where it comes sooner the start is so much quicker, up to a bound. */
+const PACE_LATENCY_MS = 500;
+const QUICKEST_PACE = 0.3;
 /** After a refusal it has doubled after so many seconds' worth of answers: when the measurement was sure, or was not. */
 const SURE_CUBIC_SECONDS = 50;
 const UNSURE_CUBIC_SECONDS = 15;
@@ -203,7 +206,9 @@ export class RateLimiter {
 
   /** A rate that was measured is kept for a while, and one that turned out too low is left behind ever faster. */
   #increase(): void {
-    this.#answeredSeconds += 1 / this.#perSecond;
+    // Where answers come soon a rate that is too high is soon known: the start may be quicker.
+    const pace = this.#rise === 'start' ? Math.min(1, Math.max(QUICKEST_PACE, this.#latencyMs / PACE_LATENCY_MS)) : 1;
+    this.#answeredSeconds += 1 / (this.#perSecond * pace);
     const seconds = this.#answeredSeconds;
     let factor = 1;
     if (this.#rise === 'start') factor += seconds / START_SECONDS + (seconds / START_CUBIC_SECONDS) ** 3;

@@ -47,7 +47,7 @@ for (const { name, bucket, share, refused, ...options } of [
   {
     name: '500 a second, 50 ms away: ten times what it is begun with',
     bucket: { perSecond: steady(500) },
-    share: 0.85,
+    share: 0.95,
     refused: 0.02,
     ...{ requests: 10_000, latencyMs: 50, initialPerSecond: 50 },
   },
