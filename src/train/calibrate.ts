@@ -295,15 +295,50 @@ function hoursOf(minutes: Float64Array): Int32Array {
   });
 }
 
-/** Each hour's conformal quantile, drawn towards that of all hours where it holds few minutes. */
+/**
+ * Each hour's conformal quantile, drawn towards that of all hours: by as much as hours differ less than one and the same
+ * hour does from day to day, or where there are not two days, by the minutes that it holds.
+ */
 function byHour(scores: Float64Array, hours: Int32Array, minutes: Float64Array): number[] {
   const all = conformalQuantile(scores, INTERVAL_LEVEL);
+  const weightOf = hourWeights(scores, hours, minutes, all);
   return Array.from({ length: HOURS }, (_, hour) => {
     const own = scores.filter((_, i) => hours[i] === hour);
     if (own.length === 0) return all;
     const held = new Set(minutes.filter((_, i) => hours[i] === hour)).size;
-    return (held * conformalQuantile(own, INTERVAL_LEVEL) + HOUR_PRIOR_MINUTES * all) / (held + HOUR_PRIOR_MINUTES);
+    const weight = weightOf ? weightOf[hour] : held / (held + HOUR_PRIOR_MINUTES);
+    return weight * conformalQuantile(own, INTERVAL_LEVEL) + (1 - weight) * all;
   });
+}
+
+/**
+ * How much an hour's own quantile counts, from 0 to 1 (DerSimonian & Laird 1986): the variance between hours of the
+ * share that `quantile` covers, over itself and the variance of an hour's mean over its days. Undefined without hours
+ * of two days.
+ */
+function hourWeights(scores: Float64Array, hours: Int32Array, minutes: Float64Array, quantile: number) {
+  const days = new Map<number, { inside: number; count: number }>();
+  for (let i = 0; i < scores.length; i++) {
+    const key = Math.floor(minutes[i] / 1440) * HOURS + hours[i];
+    const day = days.get(key) ?? { inside: 0, count: 0 };
+    if (day.count === 0) days.set(key, day);
+    day.count++;
+    if (scores[i] <= quantile) day.inside++;
+  }
+  const shares: number[][] = Array.from({ length: HOURS }, () => []);
+  for (const [key, { inside, count }] of days) shares[key % HOURS].push(inside / count);
+  const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
+  const means = shares.map((values) => (values.length > 0 ? mean(values) : Number.NaN));
+  const squares = shares.flatMap((values, hour) => values.map((value) => (value - means[hour]) ** 2));
+  const known = shares.filter((values) => values.length > 0);
+  const freedom = squares.length - known.length;
+  if (freedom <= 0 || known.length < 2) return undefined;
+  const ofDays = squares.reduce((a, b) => a + b, 0) / freedom;
+  const centre = mean(means.filter((value) => !Number.isNaN(value)));
+  const spread = means.reduce((sum, value) => (Number.isNaN(value) ? sum : sum + (value - centre) ** 2), 0);
+  const noise = mean(known.map((values) => ofDays / values.length));
+  const between = Math.max(0, spread / (known.length - 1) - noise);
+  return shares.map((values) => (between === 0 ? 0 : between / (between + ofDays / Math.max(1, values.length))));
 }
 
 /** What early stopping minimises: the share of persistence's scaled squared error that is left, amplitudes fitted. */
