@@ -2,7 +2,7 @@
  * How much of a planted pattern a training finds: patterns x seeds x strengths on the simulated market, the share of the
  * best reachable scaled skill of each, and the verdict on a random walk.
  * `node bench/planted.ts [--patterns echo,reversal,lead,clock,none] [--seeds 1,2] [--strengths 0.1,0.2,0.3]
- * [--symbols 101] [--sessions 20] [--test-sessions 3] [--epochs N]`
+ * [--symbols 101] [--sessions 40] [--test-sessions 5] [--epochs 1]`
  */
 import { parseArgs } from 'node:util';
 import { chooseKernel } from '../src/kernel/index.ts';
@@ -16,9 +16,9 @@ const { values } = parseArgs({
     seeds: { type: 'string', default: '1,2' },
     strengths: { type: 'string', default: '0.1,0.2,0.3' },
     symbols: { type: 'string', default: '101' },
-    sessions: { type: 'string', default: '20' },
-    'test-sessions': { type: 'string', default: '3' },
-    epochs: { type: 'string' },
+    sessions: { type: 'string', default: '40' },
+    'test-sessions': { type: 'string', default: '5' },
+    epochs: { type: 'string', default: '1' },
   },
 });
 const numbers = (text: string) => text.split(',').map(Number);
@@ -35,9 +35,10 @@ try {
           symbols: Number(values.symbols),
           sessions: Number(values.sessions),
           testSessions: Number(values['test-sessions']),
+          epochs: Number(values.epochs),
         };
-        const epochs = values.epochs === undefined ? {} : { epochs: Number(values.epochs) };
-        const score = await scorePlanted({ pattern, seed, strength, ...sizes, ...epochs }, kernel);
+
+        const score = await scorePlanted({ pattern, seed, strength, ...sizes }, kernel);
         scores.push(score);
         process.stdout.write(`${rowOf(score)}\n`);
       }

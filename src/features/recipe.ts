@@ -91,6 +91,8 @@ export interface DecodedOutputs {
   readonly above: Float64Array;
   /** `[N]` the market's strain at the window's end, by which calibration widens and narrows intervals; 0 without one. */
   readonly strain: Float64Array;
+  /** `[N]` how much the window trades, by which calibration damps the first part; absent where a recipe does not say. */
+  readonly liquidity?: Float64Array;
 }
 
 export interface Recipe {

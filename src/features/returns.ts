@@ -9,7 +9,7 @@
  */
 import type { DecodedOutputs, Recipe, WindowSet } from './recipe.ts';
 import { fit, fitting, fitWork, type ReturnsFitStep } from './returns-fit.ts';
-import { F, RETURNS_ROWS, STRAIN, WINDOW_LENGTH } from './returns-rows.ts';
+import { F, LIQUIDITY, RETURNS_ROWS, STRAIN, WINDOW_LENGTH } from './returns-rows.ts';
 import { linearOf, scale, scaledReturns } from './returns-scales.ts';
 
 /** Quantile levels of the outputs: the middles of 15 equal parts, so that their mean is the forecast's. */
@@ -30,13 +30,14 @@ function targets(windows: WindowSet): Float32Array {
 
 /** The linear forecast and the mean of the quantiles, times the volatility; the interval's ends are two of them. */
 function decode(output: Float32Array, windows: WindowSet): DecodedOutputs {
-  const { volatility, matrix, starts } = windows;
+  const { volatility, matrix, starts, gain } = windows;
   const N = volatility.length;
   const linear = new Float64Array(N);
   const network = new Float64Array(N);
   const below = new Float64Array(N);
   const above = new Float64Array(N);
   const strain = new Float64Array(N);
+  const liquidity = new Float64Array(N);
   for (let w = 0; w < N; w++) {
     let sum = 0;
     for (let o = 0; o < O; o++) sum += output[w * O + o];
@@ -46,8 +47,9 @@ function decode(output: Float32Array, windows: WindowSet): DecodedOutputs {
     below[w] = Math.max(LEAST_DISTANCE, mean - output[w * O + LOW]) * volatility[w];
     above[w] = Math.max(LEAST_DISTANCE, output[w * O + HIGH] - mean) * volatility[w];
     strain[w] = matrix[(starts[w] + WINDOW_LENGTH - 1) * F + STRAIN];
+    liquidity[w] = gain[w * F + LIQUIDITY];
   }
-  return { parts: [linear, network], below, above, strain };
+  return { parts: [linear, network], below, above, strain, liquidity };
 }
 
 export const returnsRecipe: Recipe = {

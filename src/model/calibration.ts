@@ -6,6 +6,11 @@ import type { DecodedOutputs, WindowSet } from '../features/index.ts';
 export interface Calibration {
   /** The amplitude of each of the forecast's parts: the least-squares multiple on the validation part, shrunk. */
   readonly gains: readonly number[];
+  /**
+   * The share of the first part's amplitude that is taken off windows that trade most ({@link tradingOf} of 1); absent
+   * in models that were trained before there was one, which take none off.
+   */
+  readonly damping?: number;
   /** Nominal coverage of the interval. */
   readonly level: number;
   /**
@@ -61,11 +66,24 @@ export function hourOfSession(asOf: number): number {
   return Math.min(HOURS - 1, Math.floor((asOf - session.open) / 60));
 }
 
+/** Liquidity, as recipes count it, of windows from which all of the damping is taken off. */
+const MOST_TRADED = 0.6;
+
+/** How much of the damping a window gets, from 0 to 1, by its liquidity. */
+export const tradingOf = (liquidity: number): number => Math.max(0, Math.min(1, liquidity / MOST_TRADED));
+
 /** `[N]` the forecast: its parts, each with its amplitude. */
-export function calibratedReturn({ parts }: Pick<DecodedOutputs, 'parts'>, gains: readonly number[]): Float64Array {
+export function calibratedReturn(
+  { parts, liquidity }: Pick<DecodedOutputs, 'parts' | 'liquidity'>,
+  { gains, damping = 0 }: Pick<Calibration, 'gains' | 'damping'>,
+): Float64Array {
   const out = new Float64Array(parts[0].length);
   parts.forEach((part, p) => {
-    for (let i = 0; i < out.length; i++) out[i] += gains[p] * part[i];
+    const damped = p === 0 && damping !== 0 ? liquidity : undefined;
+    for (let i = 0; i < out.length; i++) {
+      const factor = damped ? gains[p] * (1 - damping * tradingOf(damped[i])) : gains[p];
+      out[i] += factor * part[i];
+    }
   });
   return out;
 }
@@ -73,9 +91,10 @@ export function calibratedReturn({ parts }: Pick<DecodedOutputs, 'parts'>, gains
 export function applyCalibration(
   decoded: DecodedOutputs,
   windows: Pick<WindowSet, 'asOf'>,
-  { gains, below, above, strain }: Calibration,
+  calibration: Calibration,
 ): Predictions {
-  const predictedReturn = calibratedReturn(decoded, gains);
+  const { below, above, strain } = calibration;
+  const predictedReturn = calibratedReturn(decoded, calibration);
   const low = new Float64Array(predictedReturn.length);
   const high = new Float64Array(predictedReturn.length);
   for (let i = 0; i < predictedReturn.length; i++) {

@@ -4,7 +4,7 @@
  * the market, and an interval that fits them misses those of other days.
  */
 import type { DecodedOutputs, WindowSet } from '../features/index.ts';
-import { type Calibration, calibratedReturn, HOURS, hourOfSession, strainFactor } from '../model/index.ts';
+import { type Calibration, calibratedReturn, HOURS, hourOfSession, strainFactor, tradingOf } from '../model/index.ts';
 
 /** Nominal coverage of the intervals. */
 export const INTERVAL_LEVEL = 0.8;
@@ -48,19 +48,29 @@ export function conformalQuantile(scores: Float64Array, level: number): number {
 }
 
 /**
- * What amplitudes are thought to be before the validation part has spoken, mean and standard deviation: a linear
- * forecast comes with about the right one, and of what a network finds in what that leaves over half is noise.
+ * What amplitudes are thought to be before the validation part has spoken, mean and standard deviation. A linear
+ * forecast of much effect comes with about the right one; of what a network finds in what that leaves over, days that
+ * it was not trained on keep a fifth (walk-forward, `docs/concepts/what-was-tried.md`).
  */
-const FIRST_GAIN = { mean: 1, deviation: 0.1 };
-const OTHER_GAIN = { mean: 0.5, deviation: 0.25 };
+const FIRST_GAIN = { mean: 0.95, deviation: 0.1 };
+const OTHER_GAIN = { mean: 0.2, deviation: 0.1 };
 /** Minutes whose errors, over all symbols, count as one observation of an amplitude. */
 const BLOCK_MINUTES = 30;
+/** Standard deviation of a good amplitude from one day to the next, beyond what half hours tell. */
+const DAY_DEVIATION = 0.1;
+/**
+ * What is thought of the amplitudes falls by 1 + this many squared standard errors of the first: where the validation
+ * part cannot tell a forecast from noise, the training part, some five times as long, could not tell some twenty
+ * directions of noise from one either.
+ */
+const DOUBT = 4;
 
 /**
  * The amplitude of each part: coordinate descent on the squared error of scaled returns, each within
  * [{@link LEAST_GAIN}, {@link MOST_GAIN}]. With `asOf` each is drawn towards what was thought of it before by as much
- * as the validation part leaves it uncertain (the mean of a normal posterior): symbols share a market and windows overlap, so that a day or two of
- * many symbols say less than their number, and the uncertainty is that of sums over blocks of minutes.
+ * as the validation part leaves it uncertain (the mean of a normal posterior). Symbols share a market and windows
+ * overlap, so many symbols say less than their number: the uncertainty is that of sums over blocks of minutes, and a
+ * day adds its own, however many minutes it has.
  *
  * @param parts `[N]` each, divided by the volatility
  * @param asOf `[N]` EpochMinute
@@ -70,14 +80,20 @@ export function fitGains(parts: readonly Float64Array[], realised: Float64Array,
   const products = parts.map((a) => parts.map((b) => dot(a, b)));
   const targets = parts.map((a) => dot(a, realised));
   if (asOf) {
-    const errors = calibratedReturn({ parts }, new Array(P).fill(1)).map((value, i) => realised[i] - value);
-    parts.forEach((part, p) => {
-      // Squared standard error times the part's own square, over the prior's variance.
-      const { mean, deviation } = p === 0 ? FIRST_GAIN : OTHER_GAIN;
-      const weight = blockSquares(part, errors, asOf) / products[p][p] / deviation ** 2;
+    const priors = parts.map((_, p) => (p === 0 ? FIRST_GAIN : OTHER_GAIN));
+    const expected = calibratedReturn({ parts }, { gains: priors.map(({ mean }) => mean) });
+    const errors = realised.map((value, i) => value - expected[i]);
+    const ofDays = DAY_DEVIATION ** 2 / Math.max(1, new Set(asOf.map((minute) => Math.floor(minute / 1440))).size);
+    const variances = parts.map((part, p) => blockSquares(part, errors, asOf) / products[p][p] ** 2);
+    const belief = Number.isFinite(variances[0]) ? 1 / (1 + DOUBT * variances[0]) : 1;
+    priors.forEach(({ mean, deviation }, p) => {
+      const believed = belief * mean;
+      // The less is believed, the wider: between nothing and what would be thought without doubt.
+      const width = Math.max(deviation, (mean - believed) / 2);
+      const weight = ((variances[p] + ofDays) * products[p][p]) / width ** 2;
       if (!Number.isFinite(weight)) return;
       products[p][p] += weight;
-      targets[p] += weight * mean;
+      targets[p] += weight * believed;
     });
   }
   const gains = new Array<number>(P).fill(1);
@@ -90,6 +106,43 @@ export function fitGains(parts: readonly Float64Array[], realised: Float64Array,
     }
   }
   return gains;
+}
+
+/** Before windows have spoken the damping is thought to be 0, with this standard deviation; at most the other. */
+const DAMPING_DEVIATION = 0.5;
+const MOST_DAMPING = 0.8;
+/** A slope below this is no measure for the damping. */
+const LEAST_SLOPE = 0.3;
+
+/**
+ * The share of the first part's amplitude to take off windows that trade most: what the slope of the outcomes on the
+ * part loses from windows that trade little to those, relative to it. Least squares, drawn towards 0 as in
+ * {@link fitGains}. It is a ratio of slopes, so training windows tell it too, on which all slopes are too high.
+ *
+ * @param parts `[N]` each, divided by the volatility
+ * @param liquidity `[N]`
+ */
+export function fitDamping(
+  parts: readonly Float64Array[],
+  liquidity: Float64Array | undefined,
+  realised: Float64Array,
+  asOf: Int32Array,
+): number {
+  if (!liquidity) return 0;
+  const [base, ...others] = parts;
+  const traded = base.map((value, i) => -value * tradingOf(liquidity[i]));
+  const left = realised.map((value, i) => others.reduce((rest, part) => rest - OTHER_GAIN.mean * part[i], value));
+  const errors = left.map((value, i) => value - FIRST_GAIN.mean * base[i]);
+  const squares = dot(traded, traded);
+  const crossed = dot(base, traded);
+  const weighted = squares + blockSquares(traded, errors, asOf) / squares / DAMPING_DEVIATION ** 2;
+  const whole = dot(base, base);
+  const determinant = whole * weighted - crossed ** 2;
+  if (!(squares > 0) || !(determinant > 0)) return 0;
+  const [onBase, onTraded] = [dot(base, left), dot(traded, left)];
+  const slope = (weighted * onBase - crossed * onTraded) / determinant;
+  const loss = (whole * onTraded - crossed * onBase) / determinant;
+  return Math.max(0, Math.min(MOST_DAMPING, loss / Math.max(slope, LEAST_SLOPE)));
 }
 
 /** The sum over blocks of minutes of the square of what part times error adds up to in them. */
@@ -146,23 +199,45 @@ export function calibrate(
   recent?: DecodedWindows,
 ): CalibrationFit {
   const realised = scaledReturns(windows);
-  const parts = decoded.parts.map((part) => part.map((value, i) => value / windows.volatility[i]));
-  const gains = fitAmplitude ? fitGains(parts, realised, windows.asOf) : parts.map(() => 1);
-  const predicted = calibratedReturn({ parts }, gains);
-  const interval = fitInterval(recent ? [{ windows, decoded }, recent] : [{ windows, decoded }], gains);
-  return { calibration: { gains, level: INTERVAL_LEVEL, ...interval }, skillScaled: skillOf(predicted, realised) };
+  const sets = recent ? [{ windows, decoded }, recent] : [{ windows, decoded }];
+  const damping = fitAmplitude ? dampingOf(sets) : 0;
+  const parts = scaledParts({ windows, decoded });
+  const damped = [calibratedReturn({ parts: [parts[0]], liquidity: decoded.liquidity }, { gains: [1], damping })];
+  const gains = fitAmplitude ? fitGains([...damped, ...parts.slice(1)], realised, windows.asOf) : parts.map(() => 1);
+  const amplitudes = damping === 0 ? { gains } : { gains, damping };
+  const predicted = calibratedReturn({ parts, liquidity: decoded.liquidity }, amplitudes);
+  const interval = fitInterval(sets, amplitudes);
+  return {
+    calibration: { ...amplitudes, level: INTERVAL_LEVEL, ...interval },
+    skillScaled: skillOf(predicted, realised),
+  };
+}
+
+/** `[N]` each: the parts, divided by the volatility. */
+const scaledParts = ({ windows, decoded }: DecodedWindows): Float64Array[] =>
+  decoded.parts.map((part) => part.map((value, i) => value / windows.volatility[i]));
+
+function dampingOf(sets: readonly DecodedWindows[]): number {
+  if (sets.some(({ decoded }) => decoded.liquidity === undefined)) return 0;
+  const joined = (of: (set: DecodedWindows) => Float64Array) => concat(sets.map(of));
+  return fitDamping(
+    sets[0].decoded.parts.map((_, p) => joined((set) => scaledParts(set)[p])),
+    joined(({ decoded }) => decoded.liquidity!),
+    joined(({ windows }) => scaledReturns(windows)),
+    Int32Array.from(sets.flatMap(({ windows }) => [...windows.asOf])),
+  );
 }
 
 /**
  * Multiples of the network's distances, the same on both sides, and the response to strain.
  * @param sets the validation windows, and training windows
  */
-function fitInterval(sets: readonly DecodedWindows[], gains: readonly number[]) {
+function fitInterval(sets: readonly DecodedWindows[], amplitudes: Pick<Calibration, 'gains' | 'damping'>) {
   const joined = (of: (set: DecodedWindows) => Float64Array) => concat(sets.map(of));
   const scaledBy = (of: (set: DecodedWindows) => Float64Array) =>
     joined((set) => of(set).map((value, i) => value / set.windows.volatility[i]));
   const realised = joined(({ windows }) => scaledReturns(windows));
-  const predicted = scaledBy(({ decoded }) => calibratedReturn(decoded, gains));
+  const predicted = scaledBy(({ decoded }) => calibratedReturn(decoded, amplitudes));
   const [fresh] = sets;
   const distance = (set: DecodedWindows, side: 'below' | 'above') =>
     set === fresh ? set.decoded[side] : set.decoded[side].map((value) => value / FITTED_CLOSER);
@@ -220,22 +295,57 @@ function hoursOf(minutes: Float64Array): Int32Array {
   });
 }
 
-/** Each hour's conformal quantile, drawn towards that of all hours where it holds few minutes. */
+/**
+ * Each hour's conformal quantile, drawn towards that of all hours: by as much as hours differ less than one and the same
+ * hour does from day to day, or where there are not two days, by the minutes that it holds.
+ */
 function byHour(scores: Float64Array, hours: Int32Array, minutes: Float64Array): number[] {
   const all = conformalQuantile(scores, INTERVAL_LEVEL);
+  const weightOf = hourWeights(scores, hours, minutes, all);
   return Array.from({ length: HOURS }, (_, hour) => {
     const own = scores.filter((_, i) => hours[i] === hour);
     if (own.length === 0) return all;
     const held = new Set(minutes.filter((_, i) => hours[i] === hour)).size;
-    return (held * conformalQuantile(own, INTERVAL_LEVEL) + HOUR_PRIOR_MINUTES * all) / (held + HOUR_PRIOR_MINUTES);
+    const weight = weightOf ? weightOf[hour] : held / (held + HOUR_PRIOR_MINUTES);
+    return weight * conformalQuantile(own, INTERVAL_LEVEL) + (1 - weight) * all;
   });
+}
+
+/**
+ * How much an hour's own quantile counts, from 0 to 1 (DerSimonian & Laird 1986): the variance between hours of the
+ * share that `quantile` covers, over itself and the variance of an hour's mean over its days. Undefined without hours
+ * of two days.
+ */
+function hourWeights(scores: Float64Array, hours: Int32Array, minutes: Float64Array, quantile: number) {
+  const days = new Map<number, { inside: number; count: number }>();
+  for (let i = 0; i < scores.length; i++) {
+    const key = Math.floor(minutes[i] / 1440) * HOURS + hours[i];
+    const day = days.get(key) ?? { inside: 0, count: 0 };
+    if (day.count === 0) days.set(key, day);
+    day.count++;
+    if (scores[i] <= quantile) day.inside++;
+  }
+  const shares: number[][] = Array.from({ length: HOURS }, () => []);
+  for (const [key, { inside, count }] of days) shares[key % HOURS].push(inside / count);
+  const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
+  const means = shares.map((values) => (values.length > 0 ? mean(values) : Number.NaN));
+  const squares = shares.flatMap((values, hour) => values.map((value) => (value - means[hour]) ** 2));
+  const known = shares.filter((values) => values.length > 0);
+  const freedom = squares.length - known.length;
+  if (freedom <= 0 || known.length < 2) return undefined;
+  const ofDays = squares.reduce((a, b) => a + b, 0) / freedom;
+  const centre = mean(means.filter((value) => !Number.isNaN(value)));
+  const spread = means.reduce((sum, value) => (Number.isNaN(value) ? sum : sum + (value - centre) ** 2), 0);
+  const noise = mean(known.map((values) => ofDays / values.length));
+  const between = Math.max(0, spread / (known.length - 1) - noise);
+  return shares.map((values) => (between === 0 ? 0 : between / (between + ofDays / Math.max(1, values.length))));
 }
 
 /** What early stopping minimises: the share of persistence's scaled squared error that is left, amplitudes fitted. */
 export function validationScore(windows: WindowSet, decode: (outputs: Float32Array) => DecodedOutputs) {
   const realised = scaledReturns(windows);
   return (outputs: Float32Array): number => {
-    const parts = decode(outputs).parts.map((part) => part.map((value, i) => value / windows.volatility[i]));
-    return 1 - skillOf(calibratedReturn({ parts }, fitGains(parts, realised, windows.asOf)), realised);
+    const parts = scaledParts({ windows, decoded: decode(outputs) });
+    return 1 - skillOf(calibratedReturn({ parts }, { gains: fitGains(parts, realised, windows.asOf) }), realised);
   };
 }

@@ -25,6 +25,7 @@ test('changing the future changes no forecast of the past', async () => {
       scaler,
       calibration: {
         gains: [0.7, 0.6],
+        damping: 0.3,
         level: 0.8,
         below: Array(7).fill(1),
         above: Array(7).fill(1.2),

@@ -25,7 +25,7 @@ test('the live scores of a whole session are those of evaluate', async (t) => {
     recipe: { name: recipe.name, version: recipe.version },
     shape,
     scaler: scalerOf(minutes),
-    calibration: { ...plainCalibration(), gains: [0.7, 0.6] },
+    calibration: { ...plainCalibration(), gains: [0.7, 0.6], damping: 0.3 },
     weightsHash: weightsHash(weights),
   } as const;
   const model = await Model.open(description, weights, kernel);

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Random } from '../../src/base/index.ts';
 import type { DecodedOutputs, WindowSet } from '../../src/features/index.ts';
-import { applyCalibration, hourOfSession } from '../../src/model/index.ts';
-import { calibrate, conformalQuantile, fitGains } from '../../src/train/index.ts';
+import { applyCalibration, calibratedReturn, hourOfSession } from '../../src/model/index.ts';
+import { calibrate, conformalQuantile, fitDamping, fitGains } from '../../src/train/index.ts';
 
 describe('the conformal quantile', () => {
   it('is the order statistic that the formula names', () => {
@@ -47,6 +47,49 @@ describe('the gains', () => {
       b.map((x) => 9 * x),
     );
     assert.ok(none <= 0.06 && most <= 1.5, `${none}, ${most}`);
+  });
+
+  /** Minutes of so many days; all windows of half an hour share a move. */
+  const minutesOf = (days: number) => Int32Array.from({ length: N }, (_, i) => 1440 * (i % days) + ((i * 7) % 330));
+
+  it('are believed to be small where the validation part cannot tell the forecast from noise', () => {
+    const [signal, noise] = [draw(), draw()];
+    const asOf = minutesOf(5);
+    const moves = new Map<number, number>();
+    const moveOf = (i: number) => {
+      const block = Math.floor(asOf[i] / 30);
+      if (!moves.has(block)) moves.set(block, random.normal());
+      return moves.get(block)!;
+    };
+    const strong = signal.map((x, i) => x + noise[i]);
+    const weak = signal.map((x, i) => 0.02 * Math.sign(moveOf(i)) * Math.abs(x));
+    const [clear] = fitGains([signal], strong, asOf);
+    const [doubtful] = fitGains(
+      [weak],
+      noise.map((x, i) => x + moveOf(i)),
+      asOf,
+    );
+    assert.ok(clear > 0.9 && clear < 1.05, `${clear}`);
+    assert.ok(doubtful < 0.6, `${doubtful}`);
+  });
+
+  it('of the first part fall with liquidity as far as the outcomes do', () => {
+    const [signal, noise, liquidity] = [draw(), draw(), draw()];
+    const slopeOf = (i: number) => 1 - 0.4 * Math.max(0, Math.min(1, liquidity[i] / 0.6));
+    const realised = signal.map((x, i) => slopeOf(i) * x + noise[i]);
+    const damping = fitDamping([signal], liquidity, realised, minutesOf(5));
+    assert.ok(Math.abs(damping - 0.4) < 0.05, `${damping}`);
+    const even = signal.map((x, i) => x + noise[i]);
+    assert.ok(fitDamping([signal], liquidity, even, minutesOf(5)) < 0.05);
+    assert.equal(fitDamping([signal], undefined, realised, minutesOf(5)), 0);
+    const none = new Float64Array(N).fill(-1);
+    assert.equal(fitDamping([signal], none, realised, minutesOf(5)), 0, 'nothing trades much');
+    const out = calibratedReturn({ parts: [signal, noise], liquidity }, { gains: [0.9, 0.3], damping: 0.4 });
+    out.forEach((value, i) => {
+      assert.ok(Math.abs(value - (0.9 * slopeOf(i) * signal[i] + 0.3 * noise[i])) < 1e-12);
+    });
+    const plain = calibratedReturn({ parts: [signal, noise], liquidity }, { gains: [0.9, 0.3] });
+    assert.equal(plain[7], 0.9 * signal[7] + 0.3 * noise[7], 'a calibration of before has no damping');
   });
 });
 
