@@ -189,7 +189,7 @@ export async function scaleOnThreads(
   }
   const sample = recipe.scale(rangeOfWindows(windows, 0, 1), scaler);
   const stride = sample.scaleStride;
-  const targets = new Float32Array(allocate(4 * N), 0, N);
+  const targets = new Float32Array(allocate(4 * N, true), 0, N);
   const shift = new Float32Array(allocate(4 * N * stride), 0, N * stride);
   const gain = new Float32Array(allocate(4 * N * stride), 0, N * stride);
   const task = {

@@ -40,17 +40,19 @@ export interface WindowArrays {
   readonly volatility: Float64Array;
 }
 
-/** Arrays with room for all that the runs hold. */
+/** Arrays with room for all that the runs hold; {@link fillRuns} fills all of it. */
 export function windowArrays({ rows, windows: N }: Runs, recipe: Recipe, allocate: Allocate): WindowArrays {
   const F = recipe.features.length;
+  const whole = () => new Int32Array(allocate(4 * N, true), 0, N);
+  const numbers = () => new Float64Array(allocate(8 * N, true), 0, N);
   return {
-    matrix: new Float32Array(allocate(4 * rows * F), 0, rows * F),
-    starts: new Int32Array(allocate(4 * N), 0, N),
-    symbol: new Int32Array(allocate(4 * N), 0, N),
-    asOf: new Int32Array(allocate(4 * N), 0, N),
-    lastClose: new Float64Array(allocate(8 * N), 0, N),
-    targetClose: new Float64Array(allocate(8 * N), 0, N),
-    volatility: new Float64Array(allocate(8 * N), 0, N),
+    matrix: new Float32Array(allocate(4 * rows * F, true), 0, rows * F),
+    starts: whole(),
+    symbol: whole(),
+    asOf: whole(),
+    lastClose: numbers(),
+    targetClose: numbers(),
+    volatility: numbers(),
   };
 }
 
