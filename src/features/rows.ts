@@ -103,7 +103,10 @@ export function logVolumeOf(volume: number): number {
   return logAboveOne(1 + volume) + TO_2_POW_16 - TO_2_POW_16;
 }
 
+const RETURN_PART_LIMIT = 0.25;
+
 /** A part of a log return limited to +-0.25, as a multiple of 2^-26: float32 holds it, and float64 sums over sums of a session. */
 export function returnPartOf(part: number): number {
-  return Math.max(-0.25, Math.min(0.25, part)) + TO_2_POW_26 - TO_2_POW_26;
+  const limited = part > RETURN_PART_LIMIT ? RETURN_PART_LIMIT : part < -RETURN_PART_LIMIT ? -RETURN_PART_LIMIT : part;
+  return limited + TO_2_POW_26 - TO_2_POW_26;
 }
