@@ -4,8 +4,11 @@
  * nothing of shared memory's size, and fresh memory costs a page fault every 4 kB.
  */
 
-/** Makes memory of zeros for so many bytes, or more. */
-export type Allocate = (bytes: number) => ArrayBufferLike;
+/**
+ * Makes memory for so many bytes, or more.
+ * @param toBeFilled whether all of it will be written before it is read; otherwise it is of zeros
+ */
+export type Allocate = (bytes: number, toBeFilled?: boolean) => ArrayBufferLike;
 
 export const freshShared: Allocate = (bytes) => new SharedArrayBuffer(bytes);
 
@@ -21,11 +24,11 @@ export class Arena {
     this.#next = 0;
   }
 
-  readonly allocate: Allocate = (bytes) => {
+  readonly allocate: Allocate = (bytes, toBeFilled = false) => {
     const place = this.#next++;
     const old = this.#buffers[place];
     if (old !== undefined && old.byteLength >= bytes) {
-      new Uint8Array(old, 0, bytes).fill(0);
+      if (!toBeFilled) new Uint8Array(old, 0, bytes).fill(0);
       return old;
     }
     const fresh = new SharedArrayBuffer(Math.ceil((bytes * SLACK) / 8) * 8);

@@ -10,7 +10,7 @@
  * volume above 16.7 million to 2 shares and more.
  */
 import type { DecodedOutputs, FittedScaler, Recipe, WindowSet } from './recipe.ts';
-import type { RowFormula } from './rows.ts';
+import { logReturnOf, type RowFormula, sharesOf } from './rows.ts';
 
 const WINDOW_LENGTH = 60;
 const FEATURES = ['close', 'volume'];
@@ -25,6 +25,24 @@ const row: RowFormula = {
   },
   quiet(matrix, at, close) {
     matrix[at] = close;
+    matrix[at + 1] = 0;
+  },
+  run(matrix, start, { minute, open, close, volume }, first, last, _sessionOpen, logReturns) {
+    let at = start | 0;
+    let next = minute[first]; // the minute of the row at `at`
+    let price = open[first];
+    for (let bar = first | 0; bar <= last; bar++) {
+      for (; next < minute[bar]; next++, at += F) {
+        matrix[at] = price;
+        matrix[at + 1] = 0;
+      }
+      logReturns[bar - first] = logReturnOf(close[bar], price);
+      price = close[bar];
+      matrix[at] = price;
+      matrix[at + 1] = sharesOf(volume[bar]);
+      next++;
+      at += F;
+    }
   },
 };
 

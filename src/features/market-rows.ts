@@ -40,30 +40,38 @@ export function explainerOf(market: MarketModel, symbol: string): Explainer {
     : new LearnedLoadings(market.factors, usualVolume);
 }
 
+/** What a symbol's loadings make of the factors from place `at` on. */
+function explainedBy(loadings: Float32Array, factors: Float64Array, at: number): number {
+  let sum = 0;
+  for (let k = 0; k < loadings.length; k++) sum += loadings[k] * factors[at + k];
+  return sum;
+}
+
+/** What its peers add, of the residuals from place `at` on. */
+function addedBy(peers: Float32Array, residuals: Float32Array, at: number): number {
+  let sum = 0;
+  for (let p = 0; p < peers.length; p += 2) sum += peers[p + 1] * residuals[at + peers[p]];
+  return sum;
+}
+
 class FixedLoadings implements Explainer {
   readonly fixed = true;
-  readonly #loadings: Float32Array;
-  readonly #peers: Float32Array;
+  readonly loadings: Float32Array;
+  readonly shares: Float32Array;
   readonly usualVolume: Explainer['usualVolume'];
 
   constructor(loadings: Float32Array, peers: Float32Array, usualVolume: Explainer['usualVolume']) {
     this.usualVolume = usualVolume;
-    this.#loadings = loadings;
-    this.#peers = peers;
+    this.loadings = loadings;
+    this.shares = peers;
   }
 
   next({ factors }: MarketMinute): number {
-    const loadings = this.#loadings;
-    let sum = 0;
-    for (let k = 0; k < loadings.length; k++) sum += loadings[k] * factors[k];
-    return sum;
+    return explainedBy(this.loadings, factors, 0);
   }
 
   peers({ residuals }: MarketMinute): number {
-    const peers = this.#peers;
-    let sum = 0;
-    for (let p = 0; p < peers.length; p += 2) sum += peers[p + 1] * residuals[peers[p]];
-    return sum;
+    return addedBy(this.shares, residuals, 0);
   }
 }
 
@@ -205,11 +213,20 @@ export function fillWork(step: FillStep): (block: number) => void {
   const { symbol, firstRow, firstMinute } = windows.runs!;
   const runs = firstRow.length;
   return (block) => {
-    const last = Math.floor(((block + 1) * runs) / blocks);
-    for (let run = Math.floor((block * runs) / blocks); run < last; run++) {
+    const first = Math.floor((block * runs) / blocks);
+    const own = Int32Array.from({ length: Math.floor(((block + 1) * runs) / blocks) - first }, (_, i) => first + i);
+    // Session by session: what is read of the market stays in the cache.
+    own.sort((a, b) => firstMinute[a] - firstMinute[b] || a - b);
+    for (const run of own) {
       const explainer = explainerOf(model, symbols[symbol[run]]);
+      const begin = firstRow[run] * F;
       const end = run + 1 < runs ? firstRow[run + 1] * F : matrix.length;
-      for (let at = firstRow[run] * F, place = market.placeOf(firstMinute[run]); at < end; at += F, place++)
+      const firstPlace = market.placeOf(firstMinute[run]);
+      if (explainer instanceof FixedLoadings) {
+        fillFixedRun(matrix, begin, end, F, columns, explainer, record, firstPlace);
+        continue;
+      }
+      for (let at = begin, place = firstPlace; at < end; at += F, place++)
         fillMarketRow(
           matrix,
           at,
@@ -221,6 +238,33 @@ export function fillWork(step: FillStep): (block: number) => void {
         );
     }
   };
+}
+
+/** {@link fillMarketRow} for all rows of a run whose symbol has fitted loadings, straight from the record. */
+function fillFixedRun(
+  matrix: Float32Array,
+  begin: number,
+  end: number,
+  F: number,
+  { explained, peers, turbulence, strain, leader, surprise, volume }: MarketColumns,
+  { loadings, shares, usualVolume }: FixedLoadings,
+  record: MarketRecord,
+  firstPlace: number,
+): void {
+  const { factors, residuals } = record;
+  const K = loadings.length;
+  const references = residuals.length / record.leader.length;
+  let minute = firstPlace % SESSION_MINUTES;
+  for (let at = begin | 0, place = firstPlace | 0; at < end; at += F, place++, minute++) {
+    matrix[at + explained] = returnPartOf(explainedBy(loadings, factors, place * K));
+    matrix[at + peers] = returnPartOf(addedBy(shares, residuals, place * references));
+    matrix[at + turbulence] = Math.sqrt(record.turbulence[place]);
+    matrix[at + strain] = record.strain[place];
+    matrix[at + leader] = record.leader[place];
+    if (usualVolume === undefined) continue;
+    const traded = matrix[at + volume];
+    matrix[at + surprise] = traded === 0 ? 0 : traded - usualVolume(minute);
+  }
 }
 
 /** Does it in place. */

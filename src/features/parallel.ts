@@ -8,8 +8,9 @@ import { doBlocks } from './blocks.ts';
 import { fillingMarket, fillMarket } from './market-rows.ts';
 import type { FittedScaler, Recipe, WindowOptions, WindowSet } from './recipe.ts';
 import { RECIPE_NAMES, recipeOf } from './recipes.ts';
+import { FIRST_ROW, RUN_FIELDS, type Runs, WINDOWS } from './runs.ts';
 import { rangeOfWindows, selectWindows } from './window-selection.ts';
-import { buildWindows, FIRST_ROW, RUN_FIELDS, type Runs, WINDOWS, windowArrays, windowSetOf } from './windows.ts';
+import { buildWindows, windowArrays, windowSetOf } from './windows.ts';
 
 /** Below this many bars or windows threads cost more than they save. */
 const LEAST_ITEMS = 100_000;
@@ -188,7 +189,7 @@ export async function scaleOnThreads(
   }
   const sample = recipe.scale(rangeOfWindows(windows, 0, 1), scaler);
   const stride = sample.scaleStride;
-  const targets = new Float32Array(allocate(4 * N), 0, N);
+  const targets = new Float32Array(allocate(4 * N, true), 0, N);
   const shift = new Float32Array(allocate(4 * N * stride), 0, N * stride);
   const gain = new Float32Array(allocate(4 * N * stride), 0, N * stride);
   const task = {

@@ -1,7 +1,7 @@
 /** The rows of recipe `returns`: what a minute of a symbol puts into the feature matrix, and where. */
 import { LINEAR_DEVIATIONS } from './linear-forecast.ts';
 import type { Recipe } from './recipe.ts';
-import { logReturnOf, logVolumeOf, type RowFormula, SESSION_MINUTES } from './rows.ts';
+import { logReturnOf, logVolumeOf, type RowFormula, SESSION_MINUTES, sharesOf } from './rows.ts';
 
 export const WINDOW_LENGTH = 60;
 export const HORIZON_MINUTES = 5;
@@ -53,29 +53,72 @@ const MARKET_COLUMNS = {
   volume: VOLUME,
 };
 
-/** Features that are 1 in every row: the window's own scales turn them into constants. */
-const CONSTANTS = [LINEAR, VOLATILITY, TICK, LIQUIDITY, ...LINEAR_DEVIATIONS.map((_, i) => DEVIATION + i)];
+// A loop reads what a module exports from memory each time, and this file's own constants never.
+const WIDTH = F;
+/** Features from the first of these up to the second are 1 in every row: a window's own scales make constants of them. */
+const [FIRST_CONSTANT, END_OF_CONSTANTS] = [LINEAR, DEVIATION + LINEAR_DEVIATIONS.length];
 
-/** An empty place for the market, and the constants' ones. */
-const row: RowFormula = {
-  blank: Float32Array.from({ length: F }, (_, f) => (CONSTANTS.includes(f) ? 1 : 0)),
-  volumeOf: logVolumeOf,
-  bar(matrix, at, logReturn, high, low, close, logVolume, minutesSinceOpen) {
-    matrix[at + RETURN] = logReturn;
-    matrix[at + VOLUME] = logVolume;
-    matrix[at + RANGE] = logReturnOf(high, low);
-    const position = high > low ? (2 * close - high - low) / (high - low) : 0;
-    matrix[at + CLOSE_POSITION] = Math.max(-1, Math.min(1, position));
-    matrix[at + SURPRISE] = logVolume;
-    matrix[at + CLOCK] = clockAt(minutesSinceOpen);
-  },
-  quiet(matrix, at, _close, minutesSinceOpen) {
-    matrix[at + QUIET] = 1;
-    matrix[at + CLOCK] = clockAt(minutesSinceOpen);
-  },
-};
+const BLANK = Float32Array.from({ length: F }, (_, f) => (f >= FIRST_CONSTANT && f < END_OF_CONSTANTS ? 1 : 0));
 
 const clockAt = (minutesSinceOpen: number): number => (2 * minutesSinceOpen) / SESSION_MINUTES - 1;
+/** By minute since the open. */
+const CLOCKS = Float64Array.from({ length: SESSION_MINUTES }, (_, minute) => clockAt(minute));
+
+/** A whole row, with an empty place for the market. */
+function fillBar(
+  matrix: Float32Array,
+  at: number,
+  logReturn: number,
+  high: number,
+  low: number,
+  close: number,
+  logVolume: number,
+  minutesSinceOpen: number,
+): void {
+  const position = high > low ? (2 * close - high - low) / (high - low) : 0;
+  matrix[at] = logReturn;
+  matrix[at + 1] = logVolume;
+  matrix[at + 2] = logReturnOf(high, low);
+  matrix[at + 3] = position > 1 ? 1 : position < -1 ? -1 : position;
+  matrix[at + 4] = 0;
+  matrix[at + 5] = CLOCKS[minutesSinceOpen];
+  matrix[at + 6] = 0;
+  matrix[at + 7] = 0;
+  matrix[at + 8] = 0;
+  matrix[at + 9] = 0;
+  for (let f = FIRST_CONSTANT; f < END_OF_CONSTANTS; f++) matrix[at + f] = 1;
+  matrix[at + END_OF_CONSTANTS] = logVolume;
+  matrix[at + END_OF_CONSTANTS + 1] = 0;
+}
+
+function fillQuiet(matrix: Float32Array, at: number, _close: number, minutesSinceOpen: number): void {
+  for (let f = 0; f < WIDTH; f++) matrix[at + f] = BLANK[f];
+  matrix[at + 4] = 1;
+  matrix[at + 5] = CLOCKS[minutesSinceOpen];
+}
+
+const row: RowFormula = {
+  blank: BLANK,
+  volumeOf: logVolumeOf,
+  bar: fillBar,
+  quiet: fillQuiet,
+  run(matrix, start, { minute, open, high, low, close, volume }, first, last, sessionOpen, logReturns) {
+    let at = start | 0;
+    let next = minute[first]; // the minute of the row at `at`
+    let price = open[first];
+    for (let bar = first | 0; bar <= last; bar++) {
+      const now = minute[bar];
+      for (; next < now; next++, at += WIDTH) fillQuiet(matrix, at, price, next - sessionOpen);
+      const logReturn = logReturnOf(close[bar], price);
+      price = close[bar];
+      const logVolume = logVolumeOf(sharesOf(volume[bar]));
+      fillBar(matrix, at, logReturn, high[bar], low[bar], price, logVolume, now - sessionOpen);
+      logReturns[bar - first] = logReturn;
+      next++;
+      at += WIDTH;
+    }
+  },
+};
 
 /** What the recipe says of its rows. */
 export const RETURNS_ROWS = {

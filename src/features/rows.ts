@@ -10,16 +10,17 @@
  * exact in float64: they come out the same whatever the order of addition and wherever a run began.
  */
 
+import type { MarketBars } from '../bars/index.ts';
 import { logAboveOne, logRatio } from './logarithms.ts';
 
-/** What a recipe puts into the matrix. `at` is the index of a row's first number; rows are the blank one beforehand. */
+/** What a recipe puts into the matrix. `at` is the index of a row's first number. */
 export interface RowFormula {
-  /** `[F]` what rows hold before they are filled: of a bar and of a quiet minute only what differs is written. */
+  /** `[F]` what a row holds that nothing is known of. */
   readonly blank: Float32Array;
   /** What a row takes of a usable bar's volume. */
   volumeOf(shares: number): number;
   /**
-   * A minute that traded.
+   * A minute that traded: the whole row.
    * @param volume {@link RowFormula.volumeOf} what was traded
    * @param logReturn {@link logReturnOf} the close over the run's previous close, or over the open in its first row
    * @param minutesSinceOpen 0 in the first minute of the session
@@ -34,16 +35,31 @@ export interface RowFormula {
     volume: number,
     minutesSinceOpen: number,
   ): void;
-  /** A minute without a trade; `close` is the last price. */
+  /** A minute without a trade, the whole row; `close` is the last price. */
   quiet(matrix: Float32Array, at: number, close: number, minutesSinceOpen: number): void;
+  /**
+   * All rows of a run, as {@link RowFormula.bar} and {@link RowFormula.quiet} have them. Each recipe has a loop of its
+   * own: one that recipes share would be compiled with calls in it, and take half as long again.
+   * @param first its first bar, and `last` its last one
+   * @param logReturns receives those of its bars, from place 0 on
+   */
+  run(
+    matrix: Float32Array,
+    at: number,
+    bars: MarketBars,
+    first: number,
+    last: number,
+    sessionOpen: number,
+    logReturns: Float64Array,
+  ): void;
 }
 
 /** Minutes of an ordinary session. */
 export const SESSION_MINUTES = 390;
 
 /** Prices above this, and volumes above {@link VOLUME_LIMIT}, are taken for damage. */
-export const PRICE_LIMIT = 1e9;
-export const VOLUME_LIMIT = 1e13;
+const PRICE_LIMIT = 1e9;
+const VOLUME_LIMIT = 1e13;
 
 /**
  * Whether a bar can stand in a window: four positive prices, low not above high, and a volume that is not negative. A
@@ -73,11 +89,12 @@ const TO_2_POW_16 = 1.5 * 2 ** 36;
 const TO_2_POW_26 = 1.5 * 2 ** 26;
 
 /** Log ratios of prices within one minute are limited to +-0.5: a fall by 39% or a rise by 65%. */
-export const LOG_RATIO_LIMIT = 0.5;
+const LOG_RATIO_LIMIT = 0.5;
 
 /** ln(price / base), limited to +-{@link LOG_RATIO_LIMIT}, as a multiple of 2^-23 (0.001 basis points). */
 export function logReturnOf(price: number, base: number): number {
-  const limited = Math.max(-LOG_RATIO_LIMIT, Math.min(LOG_RATIO_LIMIT, logRatio(price, base)));
+  const ratio = logRatio(price, base);
+  const limited = ratio > LOG_RATIO_LIMIT ? LOG_RATIO_LIMIT : ratio < -LOG_RATIO_LIMIT ? -LOG_RATIO_LIMIT : ratio;
   return limited + TO_2_POW_23 - TO_2_POW_23;
 }
 
@@ -86,7 +103,10 @@ export function logVolumeOf(volume: number): number {
   return logAboveOne(1 + volume) + TO_2_POW_16 - TO_2_POW_16;
 }
 
+const RETURN_PART_LIMIT = 0.25;
+
 /** A part of a log return limited to +-0.25, as a multiple of 2^-26: float32 holds it, and float64 sums over sums of a session. */
 export function returnPartOf(part: number): number {
-  return Math.max(-0.25, Math.min(0.25, part)) + TO_2_POW_26 - TO_2_POW_26;
+  const limited = part > RETURN_PART_LIMIT ? RETURN_PART_LIMIT : part < -RETURN_PART_LIMIT ? -RETURN_PART_LIMIT : part;
+  return limited + TO_2_POW_26 - TO_2_POW_26;
 }

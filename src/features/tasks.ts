@@ -5,8 +5,9 @@ import { type RecordStep, recordWork } from './market-record.ts';
 import { type FillStep, fillWork } from './market-rows.ts';
 import type { FittedScaler, RecipeName, WindowOptions, WindowSet } from './recipe.ts';
 import { recipeOf } from './recipes.ts';
+import { findRuns, RUN_FIELDS } from './runs.ts';
 import { rangeOfWindows } from './window-selection.ts';
-import { fillRuns, findRuns, RUN_FIELDS, type WindowArrays } from './windows.ts';
+import { fillRuns, type WindowArrays } from './windows.ts';
 
 /** Runs of symbols. Every array is over shared memory. */
 export interface FindTask {

@@ -3,7 +3,7 @@
  */
 
 /** Floor of the one-minute volatility: one basis point. */
-export const VOLATILITY_FLOOR = 1e-4;
+const VOLATILITY_FLOOR = 1e-4;
 
 /** The smallest step of a US quotation (Regulation NMS, Rule 612): a cent, and a hundredth of one below a dollar. */
 export const tickOf = (price: number): number => (price >= 1 ? 0.01 : 0.0001);
@@ -21,5 +21,6 @@ export function windowVolatility(
 ): number {
   const halfTick = tickOf(lastClose) / (2 * lastClose);
   const own = Math.sqrt(sumOfSquares / windowLength);
-  return Math.max(own, VOLATILITY_FLOOR, halfTick) * Math.sqrt(horizonMinutes);
+  const floor = halfTick > VOLATILITY_FLOOR ? halfTick : VOLATILITY_FLOOR;
+  return (own < floor ? floor : own) * Math.sqrt(horizonMinutes);
 }

@@ -5,23 +5,12 @@
  * Limits: runs shorter than a window leave no rows; the matrix holds fewer than 2^31 rows.
  */
 
-import { type MarketBars, sessionAt } from '../bars/index.ts';
-import { type Allocate, BarcastError, type EpochMinute } from '../base/index.ts';
+import type { MarketBars } from '../bars/index.ts';
+import type { Allocate } from '../base/index.ts';
 import type { BuildWindows, Recipe, RowRuns, WindowOptions, WindowSet } from './recipe.ts';
-import { isUsable, logReturnOf, type RowFormula, SESSION_MINUTES, sharesOf } from './rows.ts';
+import { SESSION_MINUTES } from './rows.ts';
+import { askedMinutes, FIRST_ROW, findRuns, RUN_FIELDS, type Runs, WINDOWS } from './runs.ts';
 import { windowVolatility } from './volatility.ts';
-
-/** Consecutive bars that one stretch of rows is made of. Six numbers a run in one growing array. */
-export const RUN_FIELDS = 6; // symbol, first bar, last bar, first row, minute of the session's open, windows
-export const FIRST_ROW = 3;
-export const WINDOWS = 5;
-
-export interface Runs {
-  readonly fields: Int32Array;
-  readonly count: number;
-  readonly rows: number;
-  readonly windows: number;
-}
 
 /**
  * The windows of a market, unscaled, sorted by symbol, then asOf. A window is `windowLength` consecutive session
@@ -51,17 +40,19 @@ export interface WindowArrays {
   readonly volatility: Float64Array;
 }
 
-/** Arrays with room for all that the runs hold. */
+/** Arrays with room for all that the runs hold; {@link fillRuns} fills all of it. */
 export function windowArrays({ rows, windows: N }: Runs, recipe: Recipe, allocate: Allocate): WindowArrays {
   const F = recipe.features.length;
+  const whole = () => new Int32Array(allocate(4 * N, true), 0, N);
+  const numbers = () => new Float64Array(allocate(8 * N, true), 0, N);
   return {
-    matrix: new Float32Array(allocate(4 * rows * F), 0, rows * F),
-    starts: new Int32Array(allocate(4 * N), 0, N),
-    symbol: new Int32Array(allocate(4 * N), 0, N),
-    asOf: new Int32Array(allocate(4 * N), 0, N),
-    lastClose: new Float64Array(allocate(8 * N), 0, N),
-    targetClose: new Float64Array(allocate(8 * N), 0, N),
-    volatility: new Float64Array(allocate(8 * N), 0, N),
+    matrix: new Float32Array(allocate(4 * rows * F, true), 0, rows * F),
+    starts: whole(),
+    symbol: whole(),
+    asOf: whole(),
+    lastClose: numbers(),
+    targetClose: numbers(),
+    volatility: numbers(),
   };
 }
 
@@ -95,117 +86,68 @@ export function fillRuns(
   arrays: WindowArrays,
   window: number,
 ): void {
-  const T = recipe.windowLength;
-  const H = recipe.horizonMinutes;
-  const { row } = recipe;
-  const { most } = recipe.quiet;
-  const { minute, close } = bars;
-  const { starts, symbol, asOf, lastClose, targetClose, volatility } = arrays;
-  const squares = new Float64Array(SESSION_MINUTES);
-  const traded = new Float64Array(SESSION_MINUTES);
+  const F = recipe.features.length;
+  const logReturns = new Float64Array(SESSION_MINUTES);
   let windows = window;
-
   for (let run = firstRun; run < endRun; run++) {
-    const [ofSymbol, first, last, firstRow, sessionOpen] = runFields.subarray(run * RUN_FIELDS, (run + 1) * RUN_FIELDS);
-    fillBlank(arrays.matrix, row.blank, firstRow, minute[last] - minute[first] + 1);
-    for (let bar = first; bar <= last; bar++) traded[bar - first] = row.volumeOf(sharesOf(bars.volume[bar]));
-    fillRows(bars, row, first, last, firstRow, sessionOpen, traded, arrays.matrix, squares);
-    const rowAtMinute0 = firstRow - minute[first];
-    const [firstAsked, lastAsked] = askedMinutes(minute, recipe, options, first, last);
-    const lastMinute = minute[last];
-    let tail = first; // the first bar inside the window
-    let ahead = first; // the last bar at or before the end of the horizon
-    let sumOfSquares = 0;
-    for (let bar = first; bar <= last; bar++) {
-      const now = minute[bar];
-      sumOfSquares += squares[bar - first];
-      while (minute[tail] <= now - T) sumOfSquares -= squares[tail++ - first];
-      if (now < firstAsked || now > lastAsked || T - (bar - tail + 1) > most) continue;
-      const known = now + H <= lastMinute;
-      if (known) {
-        if (ahead < bar) ahead = bar;
-        while (ahead < last && minute[ahead + 1] <= now + H) ahead++;
-      }
-      const price = close[bar];
-      starts[windows] = rowAtMinute0 + now - T + 1;
-      symbol[windows] = ofSymbol;
-      asOf[windows] = now + 1;
-      lastClose[windows] = price;
-      targetClose[windows] = known ? close[ahead] : Number.NaN;
-      volatility[windows] = windowVolatility(sumOfSquares, T, price, H);
-      windows++;
-    }
+    const at = run * RUN_FIELDS;
+    const first = runFields[at + 1];
+    const last = runFields[at + 2];
+    const firstRow = runFields[at + FIRST_ROW];
+    recipe.row.run(arrays.matrix, firstRow * F, bars, first, last, runFields[at + 4], logReturns);
+    fillWindows(bars, recipe, options, runFields[at], first, last, firstRow, logReturns, arrays, windows);
+    windows += runFields[at + WINDOWS];
   }
-}
-
-/** Minutes of a run from the first to the last that a window may end with, quiet minutes aside. */
-function askedMinutes(
-  minute: Int32Array,
-  { windowLength, horizonMinutes }: Recipe,
-  { asOfFrom = Number.NEGATIVE_INFINITY, asOfTo = Number.POSITIVE_INFINITY, requireTarget }: WindowOptions,
-  first: number,
-  last: number,
-): [first: number, last: number] {
-  const latest = requireTarget ? minute[last] - horizonMinutes : minute[last];
-  return [Math.max(minute[first] + windowLength - 1, asOfFrom - 1), Math.min(latest, asOfTo - 2)];
-}
-
-/** How many windows {@link fillRuns} finds in a run. */
-function countWindows(minute: Int32Array, recipe: Recipe, options: WindowOptions, first: number, last: number): number {
-  const T = recipe.windowLength;
-  const { most } = recipe.quiet;
-  const [firstAsked, lastAsked] = askedMinutes(minute, recipe, options, first, last);
-  let windows = 0;
-  let tail = first;
-  for (let bar = first; bar <= last && minute[bar] <= lastAsked; bar++) {
-    const now = minute[bar];
-    if (now < firstAsked) continue;
-    while (minute[tail] <= now - T) tail++;
-    if (T - (bar - tail + 1) <= most) windows++;
-  }
-  return windows;
 }
 
 /**
- * The rows of a run, and the squares of its bars' log returns; apart from the windows, so that each loop is small.
- * @param traded what a row takes of the volume of each bar
+ * The windows of a run, from number `window` on; apart from the rows, so that each loop is small.
+ * @param logReturns of its bars, from place 0 on
  */
-function fillRows(
-  { minute, open, high, low, close }: MarketBars,
-  row: RowFormula,
+function fillWindows(
+  { minute, close }: MarketBars,
+  recipe: Recipe,
+  options: WindowOptions,
+  ofSymbol: number,
   first: number,
   last: number,
   firstRow: number,
-  sessionOpen: number,
-  traded: Float64Array,
-  matrix: Float32Array,
-  squares: Float64Array,
+  logReturns: Float64Array,
+  { starts, symbol, asOf, lastClose, targetClose, volatility }: WindowArrays,
+  window: number,
 ): void {
-  const F = row.blank.length;
-  let at = firstRow * F;
-  let next = minute[first]; // the minute of the row at `at`
-  let price = open[first];
-  for (let bar = first; bar <= last; bar++) {
+  const T = recipe.windowLength;
+  const H = recipe.horizonMinutes;
+  const { most } = recipe.quiet;
+  const [firstAsked, lastAsked] = askedMinutes(minute, recipe, options, first, last);
+  const rowAtMinute0 = firstRow - minute[first];
+  const lastMinute = minute[last];
+  let windows = window | 0;
+  let tail = first | 0; // the first bar inside the window
+  let ahead = first | 0; // the last bar at or before the end of the horizon
+  let sumOfSquares = 0;
+  for (let bar = first | 0; bar <= last; bar++) {
     const now = minute[bar];
-    for (; next < now; next++, at += F) row.quiet(matrix, at, price, next - sessionOpen);
-    const logReturn = logReturnOf(close[bar], price);
-    price = close[bar];
-    row.bar(matrix, at, logReturn, high[bar], low[bar], price, traded[bar - first], now - sessionOpen);
-    squares[bar - first] = logReturn * logReturn;
-    next++;
-    at += F;
-  }
-}
-
-/** Blank rows: the first one, then copies of twice as many each time. */
-function fillBlank(matrix: Float32Array, blank: Float32Array, firstRow: number, rows: number): void {
-  const F = blank.length;
-  const begin = firstRow * F;
-  matrix.set(blank, begin);
-  for (let done = 1; done < rows; ) {
-    const count = Math.min(done, rows - done);
-    matrix.copyWithin(begin + done * F, begin, begin + count * F);
-    done += count;
+    const entered = logReturns[bar - first];
+    sumOfSquares += entered * entered;
+    for (; minute[tail] <= now - T; tail++) {
+      const left = logReturns[tail - first];
+      sumOfSquares -= left * left;
+    }
+    if (now < firstAsked || now > lastAsked || T - (bar - tail + 1) > most) continue;
+    const known = now + H <= lastMinute;
+    if (known) {
+      if (ahead < bar) ahead = bar;
+      while (ahead < last && minute[ahead + 1] <= now + H) ahead++;
+    }
+    const price = close[bar];
+    starts[windows] = rowAtMinute0 + now - T + 1;
+    symbol[windows] = ofSymbol;
+    asOf[windows] = now + 1;
+    lastClose[windows] = price;
+    targetClose[windows] = known ? close[ahead] : Number.NaN;
+    volatility[windows] = windowVolatility(sumOfSquares, T, price, H);
+    windows++;
   }
 }
 
@@ -217,76 +159,4 @@ function rowRuns({ fields, count }: Runs, minute: Int32Array): RowRuns {
     firstRow: column((at) => fields[at + FIRST_ROW]),
     firstMinute: column((at) => minute[fields[at + 1]]),
   };
-}
-
-/** The first pass: runs that are long enough for a window and hold one that was asked for. */
-export function findRuns(
-  bars: MarketBars,
-  recipe: Recipe,
-  options: WindowOptions,
-  firstSymbol = 0,
-  endSymbol = bars.offsets.length - 1,
-): Runs {
-  const T = recipe.windowLength;
-  const { longestRun } = recipe.quiet;
-  const shortestRun = T + (options.requireTarget ? recipe.horizonMinutes : 0);
-  const { minute, open, high, low, close, volume } = bars;
-  const from = options.asOfFrom ?? Number.NEGATIVE_INFINITY;
-  const to = options.asOfTo ?? Number.POSITIVE_INFINITY;
-  let fields = new Int32Array(1024 * RUN_FIELDS);
-  let count = 0;
-  let rows = 0;
-  let windows = 0;
-
-  for (let ofSymbol = firstSymbol; ofSymbol < endSymbol; ofSymbol++) {
-    let first = -1;
-    let last = -1;
-    let sessionOpen = 0;
-    let sessionClose = 0;
-    const endRun = () => {
-      if (first < 0) return;
-      const length = minute[last] - minute[first] + 1;
-      const earliest = minute[first] + T;
-      if (length >= shortestRun && minute[last] + 1 >= from && earliest < to) {
-        if (count * RUN_FIELDS === fields.length) {
-          const grown = new Int32Array(2 * fields.length);
-          grown.set(fields);
-          fields = grown;
-        }
-        const held = countWindows(minute, recipe, options, first, last);
-        fields.set([ofSymbol, first, last, rows, sessionOpen, held], count++ * RUN_FIELDS);
-        rows += length;
-        windows += held;
-      }
-      first = -1;
-    };
-    let previous = Number.NEGATIVE_INFINITY;
-    for (let bar = bars.offsets[ofSymbol]; bar < bars.offsets[ofSymbol + 1]; bar++) {
-      const now = minute[bar];
-      if (now <= previous) {
-        throw new BarcastError(
-          'BARCAST_E_INTERNAL',
-          `bars of ${bars.symbols[ofSymbol]} are not in order of time at row ${bar}`,
-          'sort them by symbol and minute and keep each minute once',
-        );
-      }
-      previous = now;
-      if (now < sessionOpen || now >= sessionClose) {
-        endRun();
-        const session = sessionAt(now as EpochMinute);
-        if (session === undefined) continue;
-        sessionOpen = session.open;
-        sessionClose = session.close;
-      }
-      if (!isUsable(open[bar], high[bar], low[bar], close[bar], volume[bar])) {
-        endRun();
-        continue;
-      }
-      if (first >= 0 && now - minute[last] - 1 > longestRun) endRun();
-      if (first < 0) first = bar;
-      last = bar;
-    }
-    endRun();
-  }
-  return { fields, count, rows, windows };
 }

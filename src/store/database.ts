@@ -6,6 +6,9 @@ import { BarcastError, systemErrorCode, toBarcastError } from '../base/index.ts'
 /** Well under the gigabyte an ingest may take, with room for Node; what does not fit spills to the temporary folder. */
 const MEMORY_LIMIT = '384MB';
 
+/** What a read takes beside the columns that it fills: some row groups. */
+export const READ_MEMORY_LIMIT = MEMORY_LIMIT;
+
 /** @param temporaryDirectory made when something is spilled there */
 export function openDatabase(temporaryDirectory: string): Promise<DuckDBInstance> {
   return DuckDBInstance.create(':memory:', {

@@ -96,6 +96,18 @@ export const corrupt = (what: string, cause?: unknown): BarcastError =>
     cause,
   });
 
+/** Segments of bars that may hold a symbol of some, or any, in a span of minutes. */
+export const segmentsOf = (
+  { bars }: Manifest,
+  { symbols, from, to }: { readonly symbols?: readonly string[]; readonly from?: number; readonly to?: number },
+): readonly Segment[] =>
+  bars.filter(
+    ({ symbols: own, minutes }) =>
+      (from === undefined || minutes![1] >= from) &&
+      (to === undefined || minutes![0] < to) &&
+      (symbols === undefined || symbols.some((s) => s >= own![0] && s <= own![1])),
+  );
+
 /** A table's rows as SQL to select from, over the segments given. */
 export function relation(directory: string, table: TableName, segments: readonly Segment[]): string {
   if (segments.length > 0) return `read_parquet(${pathList(segments.map((s) => segmentPath(directory, s)))})`;

@@ -3,9 +3,10 @@ import type { DuckDBConnection } from '@duckdb/node-api';
 import type { MarketBars } from '../bars/index.ts';
 import type { Allocate } from '../base/index.ts';
 import { quoted, selectRows } from './database.ts';
-import { type Manifest, relation } from './manifest.ts';
+import { directChunksOf } from './direct-vectors.ts';
+import { type Manifest, relation, segmentsOf } from './manifest.ts';
 import type { ReadQuery } from './store.ts';
-import { chunksOf, numbersOf } from './vectors.ts';
+import { takenChunks } from './vectors.ts';
 
 /** Tells symbols apart, at less cost than their names. */
 const MARK = '(hash(symbol) & 1073741823)::INTEGER as mark';
@@ -71,12 +72,7 @@ function spanOf(
   if (wanted !== undefined) conditions.push(`symbol between ${quoted(wanted[0]!)} and ${quoted(wanted.at(-1)!)}`);
   if (from !== undefined) conditions.push(`minute >= ${from}`);
   if (to !== undefined) conditions.push(`minute < ${to}`);
-  const segments = manifest.bars.filter(
-    (segment) =>
-      (from === undefined || segment.minutes![1] >= from) &&
-      (to === undefined || segment.minutes![0] < to) &&
-      (wanted === undefined || wanted.some((s) => s >= segment.symbols![0] && s <= segment.symbols![1])),
-  );
+  const segments = segmentsOf(manifest, { symbols: wanted, from, to });
   if (segments.length === 0) return undefined;
   return `${relation(directory, 'bars', segments)} where ${conditions.join(' and ')}`;
 }
@@ -138,9 +134,9 @@ type Columns = Pick<MarketBars, 'minute' | 'open' | 'high' | 'low' | 'close' | '
 
 /** Over shared memory, worker threads make windows of them without a copy. */
 function columnsIn(allocate: Allocate, rows: number): Columns {
-  const numbers = () => new Float64Array(allocate(8 * rows), 0, rows);
+  const numbers = () => new Float64Array(allocate(8 * rows, true), 0, rows);
   return {
-    minute: new Int32Array(allocate(4 * rows), 0, rows),
+    minute: new Int32Array(allocate(4 * rows, true), 0, rows),
     open: numbers(),
     high: numbers(),
     low: numbers(),
@@ -159,18 +155,18 @@ async function fillPieces(
 ): Promise<void> {
   let piece = 0;
   let done = 0; // rows of that piece
-  for await (const chunk of chunksOf(connection, sql)) {
-    const vectors = columns.map((_, index) => numbersOf(chunk, index + 1));
-    const count = chunk.rowCount;
+  for await (const chunk of directChunksOf(sql) ?? takenChunks(connection, sql)) {
+    const count = chunk.rows;
     for (let row = 0; row < count; ) {
       const { symbol, mark, rows, unwanted } = pieces[piece]!;
       // What all of this rests on is looked at, once a chunk.
-      if (row === 0 && chunk.getColumnVector(0).getItem(0) !== mark)
+      if (row === 0 && chunk.first(0) !== mark)
         throw new Error(`the rows of ${symbol} are not where the segment should have them`);
       const taken = Math.min(rows - done, count - row);
       if (!unwanted) {
-        for (const [index, column] of columns.entries())
-          column.set(vectors[index]!.subarray(row, row + taken), starts[piece]! + done);
+        const start = starts[piece]! + done;
+        for (let index = 0; index < columns.length; index++)
+          chunk.copy(index + 1, row, columns[index]!.subarray(start, start + taken));
       }
       row += taken;
       done += taken;
@@ -179,6 +175,7 @@ async function fillPieces(
       done = 0;
     }
   }
+  if (piece < pieces.length) throw new Error(`the rows end before those of ${pieces[piece]!.symbol}`);
 }
 
 function sortByMinute(columns: Columns, start: number, end: number): void {

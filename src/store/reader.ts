@@ -13,7 +13,16 @@ import {
   freshShared,
 } from '../base/index.ts';
 import { openDatabase, quoted, selectNumbers, selectRows, storeError } from './database.ts';
-import { corrupt, type Manifest, readManifest, relation, type Segment, segmentPath, TABLE_NAMES } from './manifest.ts';
+import {
+  corrupt,
+  type Manifest,
+  readManifest,
+  relation,
+  type Segment,
+  segmentPath,
+  segmentsOf,
+  TABLE_NAMES,
+} from './manifest.ts';
 import { readBars } from './read-bars.ts';
 import { digestOf } from './segments.ts';
 import type { BarReader, LedgerEntry, MarketTrades, ReadQuery, StoreSummary } from './store.ts';
@@ -201,12 +210,7 @@ function selectionOf(directory: string, manifest: Manifest, { symbols, from, to 
     conditions.push(symbols.length === 0 ? 'false' : `symbol in (${symbols.map(quoted).join(', ')})`);
   if (from !== undefined) conditions.push(`minute >= ${from}`);
   if (to !== undefined) conditions.push(`minute < ${to}`);
-  const segments = manifest.bars.filter(
-    (segment) =>
-      (from === undefined || segment.minutes![1] >= from) &&
-      (to === undefined || segment.minutes![0] < to) &&
-      (symbols === undefined || symbols.some((s) => s >= segment.symbols![0] && s <= segment.symbols![1])),
-  );
+  const segments = segmentsOf(manifest, { symbols, from, to });
   if (segments.length === 0) return undefined;
   return `${relation(directory, 'bars', segments)} where ${conditions.join(' and ')}`;
 }

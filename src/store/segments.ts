@@ -101,7 +101,9 @@ async function writeRows(
   const path = join(directory, 'segments', file);
   const temporary = temporaryName(path);
   try {
-    await connection.run(`copy (${sql}) to ${quoted(temporary)} (format parquet, compression zstd)`);
+    await connection.run(
+      `copy (${sql}) to ${quoted(temporary)} (format parquet, compression lz4_raw, parquet_version v2)`,
+    );
     const described = await describe(connection, temporary, table === 'bars' || table === 'trades');
     if (described.rows === 0) return undefined;
     const segment = { file, ...described, bytes: statSync(temporary).size, sha256: digestOf(temporary) };

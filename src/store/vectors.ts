@@ -1,6 +1,15 @@
 /** Answers of DuckDB as typed arrays: its vectors as they are, chunk after chunk. */
 import type { DuckDBConnection, DuckDBDataChunk } from '@duckdb/node-api';
 
+/** Rows of a query's answer, to be taken over while they are there. */
+export interface TakenChunk {
+  readonly rows: number;
+  /** A column's first number. */
+  first(column: number): number;
+  /** Copies a column's numbers from a row on, null as NaN. */
+  copy(column: number, row: number, into: Int32Array | Float64Array): void;
+}
+
 /** A query's chunks, as they come: the next one is on its way while one is used. */
 export async function* chunksOf(connection: DuckDBConnection, sql: string): AsyncGenerator<DuckDBDataChunk> {
   const result = await connection.stream(sql);
@@ -13,6 +22,17 @@ export async function* chunksOf(connection: DuckDBConnection, sql: string): Asyn
   } finally {
     // Whoever stops early may close the connection.
     await next.catch(() => {});
+  }
+}
+
+/** {@link chunksOf} to be taken over: the way of DuckDB's own package, where its library cannot be called past it. */
+export async function* takenChunks(connection: DuckDBConnection, sql: string): AsyncGenerator<TakenChunk> {
+  for await (const chunk of chunksOf(connection, sql)) {
+    yield {
+      rows: chunk.rowCount,
+      first: (column) => numbersOf(chunk, column)[0]!,
+      copy: (column, row, into) => into.set(numbersOf(chunk, column).subarray(row, row + into.length)),
+    };
   }
 }
 

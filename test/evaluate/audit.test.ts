@@ -74,7 +74,7 @@ test('a recipe that does not see its own last bar is found: the audit would comp
     // Nor does it see others, should the sound one do so.
     ...{ market: undefined },
     fit: () => ({}),
-    row: { ...sound.row, bar() {}, quiet() {} },
+    row: { ...sound.row, run() {} },
     scale: (windows) => ({ ...windows, shift: new Float32Array(F), gain: new Float32Array(F).fill(1), scaleStride: 0 }),
   };
   assert.deepEqual(await failures(blind), ['sensitivity']);
