@@ -96,6 +96,8 @@ async function measure(chain: Chain, model: Model, { symbols, minutes, intervalM
         continue;
       }
       if (latencies.length >= minutes) break;
+      // Between two sessions lies a night: nothing of the second one is late because its windows were filled first.
+      if (minute - session.open === warmUp) untimed = Math.max(untimed, 1);
       if (untimed === 0 && memory.length * sampleEvery === latencies.length) {
         memory.push(await chain.memory());
         untimed = RECOVERY_MINUTES;
