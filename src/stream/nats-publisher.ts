@@ -25,6 +25,8 @@ export const END_OF_BATCH = 'Barcast-End';
 
 /** Messages in flight: bounds what waits in memory on both sides. */
 const IN_FLIGHT = 4096;
+/** Messages encoded at once, about what one write to the socket holds. */
+const ENCODED_AT_ONCE = 64;
 /** Without an acknowledgement for so long, what is missing is sent again. */
 const PATIENCE_MS = 1500;
 
@@ -100,12 +102,14 @@ export class NatsPublisher {
     sending.send = () => {
       sending.sentAtMs = performance.now();
       const { chained } = sending;
-      const bytes = bytesOf(messages, chained, last);
-      for (let i = 0; i < messages.length; i++) {
+      for (let i = 0, from = 0, bytes: readonly Buffer[] = []; i < messages.length; i++) {
+        // Some at a time: the server begins with the first ones while the next are made.
+        if (i % ENCODED_AT_ONCE === 0) bytes = bytesOf(messages, (from = i), chained, last);
         if (sending.acknowledged[i] === 1) continue;
         const isLast = i === messages.length - 1;
         const reply = chained && !isLast ? undefined : `${this.#inbox}.${key}.${i}`;
-        this.#connection.publish(messages[i].subject, bytes[2 * i + 1], { headers: encoded(bytes[2 * i]), reply });
+        const [head, data] = [bytes[2 * (i - from)], bytes[2 * (i - from) + 1]];
+        this.#connection.publish(messages[i].subject, data, { headers: encoded(head), reply });
       }
     };
     let told = false;
@@ -180,15 +184,15 @@ interface Answer {
 const parseAnswer = (data: Uint8Array) => JSON.parse(Buffer.from(data).toString()) as Answer;
 
 /**
- * Header block and data of each message by turns, in bytes of one buffer: encoding them one by one would cost half as
+ * Header block and data of each of the next messages by turns, in bytes of one buffer: encoding them one by one would cost half as
  * much as all the rest of the sending, and leave two buffers a message to the garbage collector.
  *
  * @param chained whether each but the first asks to be stored behind the one before
  * @param last whether the last one is the end of a batch
  */
-function bytesOf(messages: readonly OutgoingMessage[], chained: boolean, last: boolean): Buffer[] {
+function bytesOf(messages: readonly OutgoingMessage[], from: number, chained: boolean, last: boolean): Buffer[] {
   const texts: string[] = [];
-  for (let i = 0; i < messages.length; i++) {
+  for (let i = from; i < Math.min(from + ENCODED_AT_ONCE, messages.length); i++) {
     const before = chained && i > 0 ? messages[i - 1].id : undefined;
     texts.push(headersOf(messages[i].id, before, last && i === messages.length - 1), messages[i].data);
   }
