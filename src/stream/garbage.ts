@@ -8,7 +8,7 @@
  */
 import { setFlagsFromString } from 'node:v8';
 
-/** Percent of the old generation's limit: where marking begins beside other work, and where it does not wait for a break in it. */
+/** Percent of the old generation's limit: where marking begins in a break, and where it waits for none. */
 const SOFT = 75;
 const HARD = 90;
 

@@ -184,8 +184,8 @@ interface Answer {
 const parseAnswer = (data: Uint8Array) => JSON.parse(Buffer.from(data).toString()) as Answer;
 
 /**
- * Header block and data of each of the next messages by turns, in bytes of one buffer: encoding them one by one would cost half as
- * much as all the rest of the sending, and leave two buffers a message to the garbage collector.
+ * Header block and data of each of the next messages by turns, in bytes of one buffer: encoding them one by one would
+ * leave two buffers a message to the garbage collector.
  *
  * @param chained whether each but the first asks to be stored behind the one before
  * @param last whether the last one is the end of a batch
