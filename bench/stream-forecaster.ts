@@ -1,6 +1,6 @@
 /** A forecaster on NATS in a process of its own, as it is in service. Started by `stream-chain.ts`, which gives the order. */
 import { chooseKernel, type KernelName } from '../src/kernel/index.ts';
-import { fixedModel, natsBus, startSharedForecaster } from '../src/stream/index.ts';
+import { fixedModel, markByShare, natsBus, startSharedForecaster } from '../src/stream/index.ts';
 import { type Memory, memoryNow } from './memory.ts';
 import { untrainedModel } from './stream-market.ts';
 
@@ -28,6 +28,7 @@ export type ForecasterNews =
 
 async function run({ url, group, units, kernel: name, threads }: ForecasterOrder): Promise<void> {
   const tell = (news: ForecasterNews) => process.send!(news);
+  markByShare();
   const kernel = await chooseKernel({ kernel: name, threads });
   const model = await untrainedModel(kernel, units);
   const bus = await natsBus({ url });

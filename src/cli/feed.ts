@@ -1,7 +1,7 @@
 /** `barcast feed`: publishes the bars of a source to a bus, for forecasters on any machine. */
 import { Option } from 'commander';
 import { BarcastError } from '../base/index.ts';
-import { feedBars } from '../stream/index.ts';
+import { feedBars, markByShare } from '../stream/index.ts';
 import { action, command, type Register } from './context.ts';
 import {
   type BusOptions,
@@ -25,6 +25,7 @@ const feed = withBus(
 );
 
 action<FeedCommand>(feed, async (context, options) => {
+  markByShare();
   const { progress } = context;
   const signal = context.takeSignal();
   const reader = await readerIfAny(context.data);

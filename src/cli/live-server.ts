@@ -12,6 +12,7 @@ import {
   LiveState,
   type ModelInfo,
   type ModelSource,
+  markByShare,
   memoryBus,
   type NatsBus,
   type Predictor,
@@ -129,6 +130,7 @@ async function withServer(
   work: (state: LiveState, scoreboardFile: string | undefined) => Promise<void>,
 ): Promise<void> {
   const { active, symbols, host, port, token, rateLimit, trustProxy, maxClients, scores } = options;
+  markByShare();
   const { longestRun } = active.recipe.quiet;
   const state = new LiveState({ symbols, longestQuietRun: longestRun, clock: source?.clock });
   state.setModel(infoOf(active), options.shadow && infoOf(options.shadow));

@@ -39,7 +39,9 @@ export function decodeRecord(data: Uint8Array, cutTo: number): BatchRecord | und
 
 /** The middle of some numbers; 0 of none. */
 export function medianOf(values: readonly number[]): number {
-  if (values.length === 0) return 0;
+  const [first = 0] = values;
+  // As nearly always: the bars of one minute.
+  if (values.every((it) => it === first)) return first;
   return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
 }
 

@@ -13,7 +13,7 @@ import type { Bell } from './batch-queue.ts';
 import { IDLE_MS, LARGEST_BATCH } from './nats-bus.ts';
 import { BATCHES, BATCHES_SUBJECT, type Nats, streamOf } from './nats-connection.ts';
 import { END_OF_BATCH } from './nats-publisher.ts';
-import { readStream, storedAtMs } from './nats-reader.ts';
+import { hasHeader, readStream, storedAtMs } from './nats-reader.ts';
 import { Decoder } from './nats-wire.ts';
 import type { Place } from './shared-recovery.ts';
 
@@ -95,25 +95,36 @@ export class BatchReader {
   get next(): ReadBatch | undefined {
     const record = this.#log[0];
     if (record === undefined || this.#readTo < record.to) return undefined;
-    const read = this.#barsTo(record.to);
+    const end = this.#indexAfter(record.to);
+    const bars: Bar[] = [];
+    for (let i = 0; i < end; i++) {
+      const { bar } = this.#bars[i];
+      if (bar !== undefined) bars.push(bar);
+    }
     return {
       sequence: record.sequence,
       recordedAtMs: record.recordedAtMs,
-      bars: read.flatMap(({ bar }) => (bar === undefined ? [] : [bar])),
-      arrivedAtMs: read.at(-1)?.arrivedAtMs ?? performance.now(),
+      bars,
+      arrivedAtMs: end === 0 ? performance.now() : this.#bars[end - 1].arrivedAtMs,
     };
   }
 
   /** Lets go of {@link next}. */
   drop(): void {
     const record = this.#log.shift()!;
-    this.#bars.splice(0, this.#barsTo(record.to).length);
+    this.#bars.splice(0, this.#indexAfter(record.to));
     this.#options.news.ring();
   }
 
-  #barsTo(sequence: number): ReadBar[] {
-    const end = this.#bars.findIndex((it) => it.sequence > sequence);
-    return this.#bars.slice(0, end === -1 ? this.#bars.length : end);
+  /** Index of the first bar after a sequence. */
+  #indexAfter(sequence: number): number {
+    let [from, to] = [0, this.#bars.length];
+    while (from < to) {
+      const middle = (from + to) >>> 1;
+      if (this.#bars[middle].sequence > sequence) to = middle;
+      else from = middle + 1;
+    }
+    return from;
   }
 
   get #stopped(): boolean {
@@ -137,27 +148,33 @@ export class BatchReader {
       if (this.#readTo > this.#cutTo) this.#ends.push(this.#readTo);
       news.ring();
     };
-    for await (const message of readStream(nats, streamOf('bars'), { sequence: this.#readTo + 1 }, signal)) {
-      const item = decoder.decode(message.subject, message.data);
-      if (typeof item === 'string') onRefused();
-      const bar = typeof item === 'string' || wanted?.has(item.symbol) === false ? undefined : item;
-      this.#bars.push({ sequence: message.seq, bar, arrivedAtMs: performance.now() });
-      this.#readTo = message.seq;
-      sinceEnd++;
-      if (message.headers?.has(END_OF_BATCH) || sinceEnd >= LARGEST_BATCH) end();
-      else if (idle === undefined) idle = setTimeout(end, IDLE_MS);
+    for await (const messages of readStream(nats, streamOf('bars'), { sequence: this.#readTo + 1 }, signal)) {
+      const arrivedAtMs = performance.now();
+      for (const message of messages) {
+        const { seq: sequence, data } = message;
+        const item = decoder.decode(message.subject, data);
+        if (typeof item === 'string') onRefused();
+        const bar = typeof item === 'string' || wanted?.has(item.symbol) === false ? undefined : item;
+        this.#bars.push({ sequence, bar, arrivedAtMs });
+        this.#readTo = sequence;
+        sinceEnd++;
+        if (hasHeader(message, data, END_OF_BATCH) || sinceEnd >= LARGEST_BATCH) end();
+        while (this.#bars.length >= MOST_BUFFERED && !this.#stopped) await this.#change();
+      }
+      if (sinceEnd === 0) continue;
+      if (idle === undefined) idle = setTimeout(end, IDLE_MS);
       else idle.refresh();
-      while (this.#bars.length >= MOST_BUFFERED && !this.#stopped) await this.#change();
     }
     clearTimeout(idle);
   }
 
   async #readLog(): Promise<void> {
     const { nats, signal, news } = this.#options;
-    for await (const message of readStream(nats, BATCHES, { sequence: this.#logTo + 1 }, signal)) {
-      const record = decodeRecord(message.data, this.#cutTo);
-      this.#logTo = message.seq;
-      if (record !== undefined) {
+    for await (const messages of readStream(nats, BATCHES, { sequence: this.#logTo + 1 }, signal)) {
+      for (const message of messages) {
+        const record = decodeRecord(message.data, this.#cutTo);
+        this.#logTo = message.seq;
+        if (record === undefined) continue;
         this.#cutTo = record.to;
         this.#log.push({ ...record, sequence: message.seq, recordedAtMs: storedAtMs(message) });
       }

@@ -4,6 +4,7 @@ export type { DriftReport, Monitor, MonitorName } from './drift.ts';
 export * from './feed.ts';
 export * from './forecast.ts';
 export * from './forecaster.ts';
+export * from './garbage.ts';
 export * from './live.ts';
 export * from './live-bus.ts';
 export * from './market-windows.ts';

@@ -60,7 +60,6 @@ export function windowsKey(predictor: Predictor): string {
 
 export class MarketWindows {
   readonly #newWindows: NewWindows;
-  readonly #newest = new Map<string, number>();
   readonly #kept = new RecentBars(BARS_KEPT, { unusable: true });
   #markets = new Map<string, WindowsOfRecipe>();
 
@@ -120,18 +119,12 @@ export class MarketWindows {
   }
 
   #isNew(bar: Bar, counts: PushCounts): boolean {
-    const newest = this.#newest.get(bar.symbol);
-    if (newest !== undefined && bar.minute <= newest) {
-      if (bar.minute === newest) counts.repeatedBars++;
-      else counts.lateBars++;
-      return false;
-    }
-    if (!this.#kept.add(bar)) {
-      counts.unusableBars++;
-      return false;
-    }
-    this.#newest.set(bar.symbol, bar.minute);
-    return true;
+    const became = this.#kept.offer(bar);
+    if (became === 'kept') return true;
+    if (became === 'repeated') counts.repeatedBars++;
+    else if (became === 'late') counts.lateBars++;
+    else counts.unusableBars++;
+    return false;
   }
 
   #warm(key: string, model: Predictor, pending: readonly TakenMinute[]): LiveWindows {
@@ -179,7 +172,9 @@ function pushAll(market: LiveWindows, bars: readonly Bar[], counts?: PushCounts)
 }
 
 /** The bars of each minute, oldest minute first, each in the order given. */
-export function byMinute(bars: readonly Bar[]): Bar[][] {
+export function byMinute(bars: readonly Bar[]): (readonly Bar[])[] {
+  // As nearly always.
+  if (bars.every(({ minute }) => minute === bars[0].minute)) return bars.length === 0 ? [] : [bars];
   const groups = new Map<number, Bar[]>();
   for (const bar of bars) {
     const group = groups.get(bar.minute);

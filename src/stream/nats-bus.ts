@@ -4,7 +4,7 @@ import { BatchQueue } from './batch-queue.ts';
 import { type Bus, messageIdOf, type SubscribeOptions, subjectOf, type Topic, type Topics } from './bus.ts';
 import { connectNats, disconnectNats, type Nats, type NatsOptions, streamOf } from './nats-connection.ts';
 import { END_OF_BATCH, NatsPublisher } from './nats-publisher.ts';
-import { endsOf, readStream } from './nats-reader.ts';
+import { endsOf, hasHeader, readStream } from './nats-reader.ts';
 import { Decoder, encode, type Refusal } from './nats-wire.ts';
 
 export interface NatsBus extends Bus {
@@ -99,12 +99,16 @@ async function fill<T extends Topic>(
     offered = offered.then(() => queue.offer(batch));
     return offered;
   };
-  for await (const message of messages) {
-    const item = decoder.decode(message.subject, message.data);
-    if (typeof item === 'string') refused[item] = (refused[item] ?? 0) + 1;
-    else items.push(item);
-    if (message.headers?.has(END_OF_BATCH) || items.length >= LARGEST_BATCH) await flush();
-    else if (timer === undefined) timer = setTimeout(flush, IDLE_MS);
+  for await (const some of messages) {
+    for (const message of some) {
+      const { data } = message;
+      const item = decoder.decode(message.subject, data);
+      if (typeof item === 'string') refused[item] = (refused[item] ?? 0) + 1;
+      else items.push(item);
+      if (hasHeader(message, data, END_OF_BATCH) || items.length >= LARGEST_BATCH) await flush();
+    }
+    if (items.length === 0) continue;
+    if (timer === undefined) timer = setTimeout(flush, IDLE_MS);
     else timer.refresh();
   }
   await flush();

@@ -25,6 +25,8 @@ export const END_OF_BATCH = 'Barcast-End';
 
 /** Messages in flight: bounds what waits in memory on both sides. */
 const IN_FLIGHT = 4096;
+/** Messages encoded at once, about what one write to the socket holds. */
+const ENCODED_AT_ONCE = 64;
 /** Without an acknowledgement for so long, what is missing is sent again. */
 const PATIENCE_MS = 1500;
 
@@ -100,15 +102,14 @@ export class NatsPublisher {
     sending.send = () => {
       sending.sentAtMs = performance.now();
       const { chained } = sending;
-      for (let i = 0; i < messages.length; i++) {
+      for (let i = 0, from = 0, bytes: readonly Buffer[] = []; i < messages.length; i++) {
+        // Some at a time: the server begins with the first ones while the next are made.
+        if (i % ENCODED_AT_ONCE === 0) bytes = bytesOf(messages, (from = i), chained, last);
         if (sending.acknowledged[i] === 1) continue;
-        const { subject, id, data } = messages[i];
         const isLast = i === messages.length - 1;
-        const options = {
-          headers: headersOf(id, chained && i > 0 ? messages[i - 1].id : undefined, last && isLast),
-          reply: chained && !isLast ? undefined : `${this.#inbox}.${key}.${i}`,
-        };
-        this.#connection.publish(subject, data, options);
+        const reply = chained && !isLast ? undefined : `${this.#inbox}.${key}.${i}`;
+        const [head, data] = [bytes[2 * (i - from)], bytes[2 * (i - from) + 1]];
+        this.#connection.publish(messages[i].subject, data, { headers: encoded(head), reply });
       }
     };
     let told = false;
@@ -183,16 +184,36 @@ interface Answer {
 const parseAnswer = (data: Uint8Array) => JSON.parse(Buffer.from(data).toString()) as Answer;
 
 /**
- * The headers of a message in the bytes that the client would make of its own `headers()`, at a tenth of the cost: it
- * asks them for nothing else.
+ * Header block and data of each of the next messages by turns, in bytes of one buffer: encoding them one by one would
+ * leave two buffers a message to the garbage collector.
+ *
+ * @param chained whether each but the first asks to be stored behind the one before
+ * @param last whether the last one is the end of a batch
  */
-function headersOf(id: string, before: string | undefined, isEnd: boolean): MsgHdrs {
-  if (/[\r\n]/.test(id)) throw new Error('a message id is one line');
+function bytesOf(messages: readonly OutgoingMessage[], from: number, chained: boolean, last: boolean): Buffer[] {
+  const texts: string[] = [];
+  for (let i = from; i < Math.min(from + ENCODED_AT_ONCE, messages.length); i++) {
+    const before = chained && i > 0 ? messages[i - 1].id : undefined;
+    texts.push(headersOf(messages[i].id, before, last && i === messages.length - 1), messages[i].data);
+  }
+  const all = texts.join('');
+  const bytes = Buffer.from(all);
+  let at = 0;
+  return texts.map((text) =>
+    bytes.subarray(at, (at += bytes.length === all.length ? text.length : Buffer.byteLength(text))),
+  );
+}
+
+/** The header block that the client would make of its own `headers()`, at a tenth of the cost. */
+function headersOf(id: string, before: string | undefined, isEnd: boolean): string {
+  if (id.includes('\n') || id.includes('\r')) throw new Error('a message id is one line');
   const chain = before === undefined ? '' : `Nats-Expected-Last-Msg-Id: ${before}\r\n`;
   const end = isEnd ? `${END_OF_BATCH}: 1\r\n` : '';
-  const bytes = Buffer.from(`NATS/1.0\r\nNats-Msg-Id: ${id}\r\n${chain}${end}\r\n`);
-  return { encode: () => bytes } as unknown as MsgHdrs;
+  return `NATS/1.0\r\nNats-Msg-Id: ${id}\r\n${chain}${end}\r\n`;
 }
+
+/** The client asks headers for nothing but their bytes. */
+const encoded = (bytes: Buffer): MsgHdrs => ({ encode: () => bytes }) as unknown as MsgHdrs;
 
 /** The server lacks a leader or room just now. */
 const TRY_AGAIN = 503;

@@ -51,9 +51,12 @@ export class Decoder<T extends Topic> {
   #bar({ symbol, minute, open, high, low, close, volume }: { [name: string]: unknown }): Bar | undefined {
     const at = this.#minuteOf(minute);
     if (typeof symbol !== 'string' || at === undefined || this.#subject(symbol) === undefined) return undefined;
-    const values = [open, high, low, close, volume].map(numberOrNaN);
-    if (values.includes(undefined)) return undefined;
-    const [o, h, l, c, v] = values as number[];
+    const o = numberOrNaN(open);
+    const h = numberOrNaN(high);
+    const l = numberOrNaN(low);
+    const c = numberOrNaN(close);
+    const v = numberOrNaN(volume);
+    if (o === undefined || h === undefined || l === undefined || c === undefined || v === undefined) return undefined;
     return { symbol, minute: at, open: o, high: h, low: l, close: c, volume: v };
   }
 
@@ -63,24 +66,24 @@ export class Decoder<T extends Topic> {
     if (typeof symbol !== 'string' || this.#subject(symbol) === undefined) return undefined;
     if (typeof asOf !== 'string' || this.#minuteOf(asOf) === undefined) return undefined;
     if (!isText(model) || !isText(weightsHash)) return undefined;
-    if (![horizonMinutes, lastClose, predictedClose, predictedReturn, volatility, latencyMs].every(isNumber))
-      return undefined;
-    if (!Number.isInteger(horizonMinutes) || (horizonMinutes as number) < 1) return undefined;
+    if (!isNumber(horizonMinutes) || !isNumber(lastClose) || !isNumber(predictedClose)) return undefined;
+    if (!isNumber(predictedReturn) || !isNumber(volatility) || !isNumber(latencyMs)) return undefined;
+    if (!Number.isInteger(horizonMinutes) || horizonMinutes < 1) return undefined;
     if (typeof interval !== 'object' || interval === null) return undefined;
     const { level, low, high } = interval as { [name: string]: unknown };
-    if (![level, low, high].every(isNumber)) return undefined;
+    if (!isNumber(level) || !isNumber(low) || !isNumber(high)) return undefined;
     return {
       symbol,
       asOf,
-      horizonMinutes: horizonMinutes as number,
-      lastClose: lastClose as number,
-      predictedClose: predictedClose as number,
-      predictedReturn: predictedReturn as number,
-      volatility: volatility as number,
-      interval: { level: level as number, low: low as number, high: high as number },
+      horizonMinutes,
+      lastClose,
+      predictedClose,
+      predictedReturn,
+      volatility,
+      interval: { level, low, high },
       model,
       weightsHash,
-      latencyMs: latencyMs as number,
+      latencyMs,
     };
   }
 
@@ -114,15 +117,22 @@ export class Decoder<T extends Topic> {
 const SYMBOLS_REMEMBERED = 100_000;
 const LONGEST_TEXT = 256;
 
-const isNumber = (value: unknown) => typeof value === 'number' && Number.isFinite(value);
+const isNumber = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value);
 const isText = (value: unknown): value is string =>
   typeof value === 'string' && value.length > 0 && value.length <= LONGEST_TEXT;
 const numberOrNaN = (value: unknown): number | undefined =>
-  value === null ? Number.NaN : isNumber(value) ? (value as number) : undefined;
+  value === null ? Number.NaN : isNumber(value) ? value : undefined;
 
 /** The JSON of an item. A forecast's is its own. */
 export function encode<T extends Topic>(topic: T, item: Topics[T]): string {
   if (topic !== 'bars') return JSON.stringify(item);
   const { symbol, minute, open, high, low, close, volume } = item as Bar;
-  return JSON.stringify({ symbol, minute: isoOfMinute(minute), open, high, low, close, volume });
+  return JSON.stringify({ symbol, minute: textOf(minute), open, high, low, close, volume });
+}
+
+/** Thousands of bars in a row are of the same minute. */
+let newest = { minute: epochMinute(0), text: isoOfMinute(epochMinute(0)) };
+function textOf(minute: EpochMinute): string {
+  if (minute !== newest.minute) newest = { minute, text: isoOfMinute(minute) };
+  return newest.text;
 }

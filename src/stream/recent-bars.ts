@@ -29,21 +29,33 @@ export class RecentBars {
     this.#unusable = options.unusable ?? false;
   }
 
-  /** Keeps a bar that is newer than all of its symbol. @returns false for a repeat, a late bar, one without usable prices, or one symbol too many */
+  /** Keeps a bar that is newer than all of its symbol. @returns whether it did */
   add(bar: Bar): boolean {
-    if (!this.#unusable && !isUsable(bar.open, bar.high, bar.low, bar.close, bar.volume)) return false;
+    return this.offer(bar) === 'kept';
+  }
+
+  /** Keeps a bar that is newer than all of its symbol. @returns what became of it; `refused`: no usable prices, or one symbol too many */
+  offer(bar: Bar): 'kept' | 'repeated' | 'late' | 'refused' {
+    const { minute, open, high, low, close, volume } = bar;
+    if (!this.#unusable && !isUsable(open, high, low, close, volume)) return 'refused';
     let ring = this.#rings.get(bar.symbol);
     if (ring === undefined) {
-      if (this.#rings.size >= MOST_SYMBOLS) return false;
+      if (this.#rings.size >= MOST_SYMBOLS) return 'refused';
       ring = { minute: new Int32Array(this.capacity), values: new Float64Array(5 * this.capacity), count: 0 };
       this.#rings.set(bar.symbol, ring);
     }
-    if (ring.count > 0 && bar.minute <= ring.minute[(ring.count - 1) % this.capacity]) return false;
+    const newest = ring.count === 0 ? Number.NEGATIVE_INFINITY : ring.minute[(ring.count - 1) % this.capacity];
+    if (minute <= newest) return minute === newest ? 'repeated' : 'late';
     const slot = ring.count % this.capacity;
-    ring.minute[slot] = bar.minute;
-    ring.values.set([bar.open, bar.high, bar.low, bar.close, bar.volume], 5 * slot);
+    const { values } = ring;
+    ring.minute[slot] = minute;
+    values[5 * slot] = open;
+    values[5 * slot + 1] = high;
+    values[5 * slot + 2] = low;
+    values[5 * slot + 3] = close;
+    values[5 * slot + 4] = volume;
     ring.count++;
-    return true;
+    return 'kept';
   }
 
   symbols(): string[] {

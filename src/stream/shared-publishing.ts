@@ -66,10 +66,12 @@ export class SharedPublishing {
       const reading = new AbortController();
       const signal = AbortSignal.any([reading.signal, this.#signal]);
       const decoder = new Decoder(topic);
-      for await (const it of readStream(nats, stream, { since }, signal)) {
-        const forecast = decoder.decode(it.subject, it.data);
-        if (typeof forecast !== 'string') ids.add(messageIdOf(topic, forecast as Forecast));
-        if (it.seq >= last) reading.abort();
+      for await (const messages of readStream(nats, stream, { since }, signal)) {
+        for (const { subject, data } of messages) {
+          const forecast = decoder.decode(subject, data);
+          if (typeof forecast !== 'string') ids.add(messageIdOf(topic, forecast as Forecast));
+        }
+        if (messages.at(-1)!.seq >= last) reading.abort();
       }
     }
     return ids;

@@ -47,10 +47,13 @@ async function readLogTail(nats: Nats, doneTo: number): Promise<{ records: Logge
   const from = Math.max(first, doneTo - RECORDS_READ);
   if (last === 0 || last < from) return { records, last };
   const reading = new AbortController();
-  for await (const message of readStream(nats, BATCHES, { sequence: from }, reading.signal)) {
-    const record = decodeRecord(message.data, records.at(-1)?.to ?? firstFrom(message.data) - 1);
-    if (record !== undefined) records.push({ ...record, sequence: message.seq, recordedAtMs: storedAtMs(message) });
-    if (message.seq >= last) reading.abort();
+  for await (const messages of readStream(nats, BATCHES, { sequence: from }, reading.signal)) {
+    for (const message of messages) {
+      if (message.seq > last) break;
+      const record = decodeRecord(message.data, records.at(-1)?.to ?? firstFrom(message.data) - 1);
+      if (record !== undefined) records.push({ ...record, sequence: message.seq, recordedAtMs: storedAtMs(message) });
+    }
+    if (messages.at(-1)!.seq >= last) reading.abort();
   }
   return { records, last };
 }
