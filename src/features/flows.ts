@@ -1,162 +1,203 @@
 /**
- * Inputs of the linear forecast that remember past moves: each move counts for less the longer ago it was, and for how
- * much it counts in the first place is told by the volume it came on, by the time of day, and by who made it. Moves on
- * surging volume tend to go on and others to be taken back (Llorente, Michaely, Saar & Wang 2002), and prices follow
- * the market with a delay (Lo & MacKinlay 1990).
+ * Flows: sums of past moves of a run, each of which counts for less the longer ago it was. For how much it counts in the
+ * first place is told by the volume it came on, by the time of day, and by who made it. Moves on surging volume tend to
+ * go on and others to be taken back (Llorente, Michaely, Saar & Wang 2002), and prices follow the market with a delay
+ * (Lo & MacKinlay 1990).
  *
  *     x(t) = min(1, d (1 - c w(t))) x(t-1) + v(t)
  *
  * with d a decay a minute, w the surge of the volume within ±1, and v a move times what it counts for. With c = 0 a
  * move fades with time; above 0 it fades faster while much is traded, on the volume's clock (Clark 1973; Easley, Lopez
  * de Prado & O'Hara 2012), and never grows.
+ *
+ * A flow goes on from each row of a run to the next, so a minute costs one step however many windows hold it. What it is
+ * measured by goes on likewise: means over the run's last hour, which begin with what was fitted.
  */
-import type { WindowScales } from './linear-columns.ts';
-import type { ResidualPaths } from './residual-paths.ts';
+import { marketOf } from './market-model.ts';
+import type { FittedScaler } from './recipe.ts';
+import { surpriseShift, volumeDeviationOf, volumePersistenceOf } from './usual-volume.ts';
 
-/** Minutes that are looked back over. */
-const LOOK_BACK = 59;
+/** What a flow adds up: see {@link Flows.next}. */
+const [MOVE, SURGING, SQUARED, TIMED, EXPLAINED, LEADING] = [0, 1, 2, 3, 4, 5];
+const SOURCES = 6;
+
+const faded = (of: number, ...decays: number[]) => decays.map((decay) => ({ of, decay, fading: 0 }));
+
+const FLOWS = [
+  ...faded(MOVE, 0.7, 0.9, 0.96),
+  ...faded(TIMED, 0.7, 0.9, 0.96),
+  ...faded(EXPLAINED, 0.7, 0.9, 0.96),
+  { of: MOVE, decay: 0.9, fading: 0.15 },
+  { of: SURGING, decay: 0.9, fading: 0.15 },
+  { of: SQUARED, decay: 0.9, fading: 0.15 },
+  { of: SURGING, decay: 0.7, fading: 0.15 },
+  { of: SQUARED, decay: 0.7, fading: 0.15 },
+  { of: SURGING, decay: 0.96, fading: 0.15 },
+  { of: MOVE, decay: 0.9, fading: 0.28 },
+  { of: SURGING, decay: 0.9, fading: 0.28 },
+  ...faded(LEADING, 0.7, 0.9, 0.96),
+];
+/** The leader's come last, and once more times the market's share in the symbol's moves. */
+const OWN_FLOWS = FLOWS.findIndex(({ of }) => of === LEADING);
+const LEADERS_FLOWS = FLOWS.length - OWN_FLOWS;
+
+/** Numbers that a run's flows give the linear forecast. */
+export const FLOW_INPUTS = FLOWS.length + LEADERS_FLOWS;
+
+const OF = Uint8Array.from(FLOWS, ({ of }) => of);
+const DECAY = Float64Array.from(FLOWS, ({ decay }) => decay);
+const FADING = Float64Array.from(FLOWS, ({ decay, fading }) => decay * fading);
+
 /** Steepness of the response to a surge of volume, standardised. */
 const STEEPNESS = 1.5;
+/** Minutes that running means look back over, and those that a fitted mean square counts for at a run's begin. */
+const MEAN_MINUTES = 60;
+const PRIOR_MINUTES = 30;
+/** Smallest deviation of the surprises that is divided by. */
+const SURPRISE_FLOOR = 0.1;
+/** The leader's moves count for at most so many of its deviations. */
+const MOST_LEADER_DEVIATIONS = 6;
 
-/** Flows that fade with time: three decays of each kind of move. */
-const DECAYS = [0.7, 0.9, 0.96];
-/** The move; times the session clock; what the factors explain of it; the leader's, as it is and times the market's share. */
-const TIMED_KINDS = ['move', 'timed', 'explained', 'leading', 'shared'] as const;
-/** Flows on the volume's clock: d and c, and powers of w that a move is taken times. */
-const FADING = [
-  { decay: 0.9, fading: 0.15, powers: [0, 1, 2] },
-  { decay: 0.7, fading: 0.15, powers: [1, 2] },
-  { decay: 0.96, fading: 0.15, powers: [1] },
-  { decay: 0.9, fading: 0.28, powers: [0, 1] },
-] as const;
-const POWERS = 3;
-
-const TIMED_INPUTS = TIMED_KINDS.length * DECAYS.length;
-export const FLOW_INPUTS = TIMED_INPUTS + FADING.reduce((sum, { powers }) => sum + powers.length, 0);
-
-/** How much surges by which a surprise of the volume; a quiet minute (NaN) has none. */
-function surgeOf(surprise: number, mean: number, steepness: number): number {
-  if (Number.isNaN(surprise)) return 0;
-  const z = steepness * (surprise - mean);
-  return z / Math.sqrt(1 + z * z);
+/** Places of a row's numbers that flows are made of. */
+export interface FlowSources {
+  readonly logReturn: number;
+  readonly quiet: number;
+  readonly clock: number;
+  readonly explained: number;
+  readonly leader: number;
+  readonly surprise: number;
 }
 
-function sumOfSquares(values: Float64Array, place: number): number {
-  let sum = 0;
-  for (let at = place - LOOK_BACK + 1; at <= place; at++) sum += values[at] * values[at];
-  return sum;
+/** What was fitted that flows are measured by. */
+interface FlowUnits {
+  /** The share of a mean surprise that is taken off. */
+  readonly persistence: number;
+  /** Mean square of the surprises, and of the leader's one-minute log returns. */
+  readonly surpriseSquare: number;
+  readonly leaderSquare: number;
 }
 
-/** What the leader's moves are divided by: its own root mean square; their size is told in these units. */
-function leaderUnitOf(paths: ResidualPaths, place: number): number {
-  const squares = sumOfSquares(paths.leaders, place);
-  return squares > 0 ? Math.sqrt(LOOK_BACK / squares) : 0;
+function unitsOf(scaler: FittedScaler): FlowUnits {
+  const market = marketOf(scaler);
+  return {
+    persistence: volumePersistenceOf(scaler),
+    surpriseSquare: volumeDeviationOf(scaler) ** 2,
+    leaderSquare: market ? market.deviations[market.leader] ** 2 : 0,
+  };
 }
 
-/** About the symbol's correlation with the market. @param unit 1 / its one-minute volatility */
-const marketShareOf = (paths: ResidualPaths, place: number, unit: number): number =>
-  Math.min(1, Math.sqrt(sumOfSquares(paths.explained, place) / LOOK_BACK) * unit);
+/** The flows of one run, up to the row that it was given last. */
+export class Flows {
+  readonly #places: FlowSources;
+  readonly #units: FlowUnits;
+  readonly #flows = new Float64Array(FLOWS.length);
+  readonly #values = new Float64Array(SOURCES);
+  #minutes = 0;
+  #trades = 0;
+  /** Running means: of the surprises and their squares, of squared moves of the leader, the factors and the symbol. */
+  #surprise = 0;
+  #surpriseSquare = 0;
+  #leaderSquare = 0;
+  #explainedSquare = 0;
+  #ownSquare = 0;
 
-/** Writes the inputs of the window at a place of the paths to `out[at ...]`. */
-export function flowInputs(
-  paths: ResidualPaths,
-  place: number,
-  { minuteVolatility, surpriseMean, surpriseGain }: WindowScales,
-  out: Float64Array,
-  at: number,
-): void {
-  const { logReturns, timed, explained, leaders, surprises } = paths;
-  const unit = 1 / minuteVolatility;
-  const leaderUnit = leaderUnitOf(paths, place);
-  const series = [
-    { values: logReturns, unit },
-    { values: timed, unit },
-    { values: explained, unit },
-    { values: leaders, unit: leaderUnit },
-    { values: leaders, unit: leaderUnit * marketShareOf(paths, place, unit) },
-  ];
-  let i = at;
-  for (const { values, unit: scale } of series) {
-    for (const decay of DECAYS) {
-      let x = 0;
-      for (let t = place - LOOK_BACK + 1; t <= place; t++) x = decay * x + values[t];
-      out[i++] = x * scale;
+  constructor(places: FlowSources, scaler: FittedScaler) {
+    this.#places = places;
+    this.#units = unitsOf(scaler);
+    this.begin();
+  }
+
+  /** The next row is a run's first. */
+  begin(): void {
+    this.#flows.fill(0);
+    this.#minutes = 0;
+    this.#trades = 0;
+    this.#surprise = 0;
+    this.#surpriseSquare = this.#units.surpriseSquare;
+    this.#leaderSquare = this.#units.leaderSquare;
+    this.#explainedSquare = 0;
+    this.#ownSquare = 0;
+  }
+
+  /** Takes the run's next row, whose numbers begin at `at`. */
+  next(matrix: Float32Array, at: number): void {
+    const places = this.#places;
+    const flows = this.#flows;
+    const values = this.#values;
+    const move = matrix[at + places.logReturn];
+    const explained = matrix[at + places.explained];
+    const surge = matrix[at + places.quiet] === 1 ? 0 : this.#surgeOf(matrix[at + places.surprise]);
+    values[MOVE] = move;
+    values[SURGING] = surge * move;
+    values[SQUARED] = surge * surge * move;
+    values[TIMED] = matrix[at + places.clock] * move;
+    values[EXPLAINED] = explained;
+    values[LEADING] = this.#leaderMoveOf(matrix[at + places.leader]);
+    for (let f = 0; f < flows.length; f++)
+      flows[f] = Math.min(1, DECAY[f] - FADING[f] * surge) * flows[f] + values[OF[f]];
+    this.#minutes++;
+    const share = 1 / Math.min(this.#minutes, MEAN_MINUTES);
+    this.#explainedSquare += share * (explained * explained - this.#explainedSquare);
+    this.#ownSquare += share * (move * move - this.#ownSquare);
+  }
+
+  /** How much a surprise surges beyond the last hour's; 0 for a run's first. */
+  #surgeOf(surprise: number): number {
+    const before = this.#trades++;
+    const offset = surprise - surpriseShift(this.#surprise, this.#units.persistence);
+    this.#surprise += (surprise - this.#surprise) / Math.min(before + 1, MEAN_MINUTES);
+    if (before === 0) return 0;
+    const z = (STEEPNESS * offset) / Math.max(SURPRISE_FLOOR, Math.sqrt(this.#surpriseSquare));
+    this.#surpriseSquare += weightAfter(before) * (offset * offset - this.#surpriseSquare);
+    return z / Math.sqrt(1 + z * z);
+  }
+
+  /** A move of the leader in its own deviations. */
+  #leaderMoveOf(move: number): number {
+    const square = this.#leaderSquare;
+    this.#leaderSquare += weightAfter(this.#minutes) * (move * move - square);
+    if (square === 0) return 0;
+    return Math.max(-MOST_LEADER_DEVIATIONS, Math.min(MOST_LEADER_DEVIATIONS, move / Math.sqrt(square)));
+  }
+
+  /** About the symbol's correlation with the market. */
+  #marketShare(): number {
+    return this.#ownSquare > 0 ? Math.min(1, Math.sqrt(this.#explainedSquare / this.#ownSquare)) : 0;
+  }
+
+  /**
+   * Writes the inputs of the linear forecast to `out[at ...]`, the symbol's own in units of its volatility.
+   * @param unit 1 / the one-minute volatility
+   * @param blind leaves out what the market says, as if nothing were known of it
+   */
+  inputs(unit: number, blind: boolean, out: Float64Array, at: number): void {
+    const flows = this.#flows;
+    const seen = blind ? 0 : 1;
+    const share = seen * this.#marketShare();
+    for (let f = 0; f < OWN_FLOWS; f++) out[at + f] = (OF[f] === EXPLAINED ? seen : 1) * unit * flows[f];
+    for (let f = OWN_FLOWS; f < flows.length; f++) {
+      out[at + f] = seen * flows[f];
+      out[at + f + LEADERS_FLOWS] = share * flows[f];
     }
   }
-  const steepness = STEEPNESS * surpriseGain;
-  const first = place - LOOK_BACK + 1;
-  for (let k = 0; k < LOOK_BACK; k++) surges[k] = surgeOf(surprises[first + k], surpriseMean, steepness);
-  for (const { decay, fading, powers } of FADING) {
-    for (const power of powers) {
-      let x = 0;
-      for (let k = 0; k < LOOK_BACK; k++) {
-        const w = surges[k];
-        const counts = power === 0 ? 1 : power === 1 ? w : w * w;
-        x = Math.min(1, decay * (1 - fading * w)) * x + counts * logReturns[first + k];
-      }
-      out[i++] = x * unit;
-    }
+
+  /** What weights `[FLOW_INPUTS]` make of the symbol's own flows, in log returns. */
+  own(weights: Float64Array): number {
+    const flows = this.#flows;
+    let sum = 0;
+    for (let f = 0; f < OWN_FLOWS; f++) sum += weights[f] * flows[f];
+    return sum;
+  }
+
+  /** And of the leader's, in volatilities. */
+  leading(weights: Float64Array): number {
+    const flows = this.#flows;
+    const share = this.#marketShare();
+    let sum = 0;
+    for (let f = OWN_FLOWS; f < flows.length; f++) sum += (weights[f] + share * weights[f + LEADERS_FLOWS]) * flows[f];
+    return sum;
   }
 }
 
-/** Of the window at hand. */
-const surges = new Float64Array(LOOK_BACK);
-
-/**
- * What weights make of {@link flowInputs}, at a fraction of the time: decays that are the same for all windows are one
- * kernel over the lags, and moves that fade alike are added up beforehand.
- */
-export class FlowForecast {
-  /** `[59]` by lag, one of each kind. */
-  readonly #kernels: Float64Array[];
-  /** `[FADING, POWERS]` */
-  readonly #fading = new Float64Array(FADING.length * POWERS);
-
-  /** @param weights `[FLOW_INPUTS]` */
-  constructor(weights: Float64Array) {
-    this.#kernels = TIMED_KINDS.map((_, kind) =>
-      Float64Array.from({ length: LOOK_BACK }, (_, lag) =>
-        DECAYS.reduce((sum, decay, d) => sum + weights[kind * DECAYS.length + d] * decay ** lag, 0),
-      ),
-    );
-    let at = TIMED_INPUTS;
-    FADING.forEach(({ powers }, f) => {
-      for (const power of powers) this.#fading[f * POWERS + power] = weights[at++];
-    });
-  }
-
-  of(paths: ResidualPaths, place: number, scales: WindowScales): number {
-    const { logReturns, timed, explained, leaders } = paths;
-    const [ofMove, ofTimed, ofExplained, ofLeading, ofShared] = this.#kernels;
-    const unit = 1 / scales.minuteVolatility;
-    let own = 0;
-    let leading = 0;
-    let shared = 0;
-    for (let lag = 0, t = place; lag < LOOK_BACK; lag++, t--) {
-      own += ofMove[lag] * logReturns[t] + ofTimed[lag] * timed[t] + ofExplained[lag] * explained[t];
-      leading += ofLeading[lag] * leaders[t];
-      shared += ofShared[lag] * leaders[t];
-    }
-    const leader = paths.blind ? 0 : leading + shared * marketShareOf(paths, place, unit);
-    return (own + this.#onVolume(paths, place, scales)) * unit + leader * leaderUnitOf(paths, place);
-  }
-
-  /** The flows on the volume's clock, side by side so that none waits for another. */
-  #onVolume({ logReturns, surprises }: ResidualPaths, place: number, scales: WindowScales): number {
-    const mean = scales.surpriseMean;
-    const steepness = STEEPNESS * scales.surpriseGain;
-    const [a, b, c, d] = FADING;
-    const [a0, a1, a2, , b1, b2, , c1, , d0, d1] = this.#fading;
-    let [xa, xb, xc, xd] = [0, 0, 0, 0];
-    for (let t = place - LOOK_BACK + 1; t <= place; t++) {
-      const w = surgeOf(surprises[t], mean, steepness);
-      const move = logReturns[t];
-      const surging = w * move;
-      xa = Math.min(1, a.decay - a.decay * a.fading * w) * xa + a0 * move + (a1 + a2 * w) * surging;
-      xb = Math.min(1, b.decay - b.decay * b.fading * w) * xb + (b1 + b2 * w) * surging;
-      xc = Math.min(1, c.decay - c.decay * c.fading * w) * xc + c1 * surging;
-      xd = Math.min(1, d.decay - d.decay * d.fading * w) * xd + d0 * move + d1 * surging;
-    }
-    return xa + xb + xc + xd;
-  }
-}
+/** What the next square counts for after some, on top of what was known beforehand. */
+const weightAfter = (count: number): number => 1 / Math.min(count + 1 + PRIOR_MINUTES, MEAN_MINUTES);

@@ -7,9 +7,10 @@
  * deviations; small ones count for more than large ones, so they come again limited to +-1), and past moves that fade
  * (`flows.ts`).
  */
-import { FLOW_INPUTS, FlowForecast, flowInputs } from './flows.ts';
+import { FLOW_INPUTS, type Flows } from './flows.ts';
 import { addProducts, paddedWidth, solvePenalised } from './linear-algebra.ts';
-import type { WindowScales } from './linear-columns.ts';
+import { decodeFloats } from './market-model.ts';
+import type { FittedScaler } from './recipe.ts';
 import type { ResidualPaths } from './residual-paths.ts';
 
 const OWN_LAGS = 5;
@@ -43,16 +44,18 @@ const limited = (x: number): number => Math.max(-1, Math.min(1, x));
 
 /**
  * Writes the inputs of the window whose last row is `last` to `out` `[LINEAR_INPUTS]`.
+ * @param unit 1 / the window's one-minute volatility
  * @param paths those of the matrix; blind ones leave the market's columns out, as if it explained nothing
+ * @param flows of the run up to that row
  */
 export function linearInputs(
   matrix: Float32Array,
   last: number,
-  scales: WindowScales,
+  unit: number,
   paths: ResidualPaths,
+  flows: Flows,
   out: Float64Array,
 ): void {
-  const unit = 1 / scales.minuteVolatility;
   const place = paths.seek(matrix, last);
   const { logReturns, bounces } = paths;
   let i = 0;
@@ -68,7 +71,7 @@ export function linearInputs(
     out[i + 2 * n + span] = ofPeers;
     out[i + 3 * n + span] = limited(ofPeers);
   }
-  flowInputs(paths, place, scales, out, i + 4 * n);
+  flows.inputs(unit, paths.blind, out, i + 4 * n);
 }
 
 const limitedForecast = (x: number): number => Math.max(-FORECAST_LIMIT, Math.min(FORECAST_LIMIT, x));
@@ -78,6 +81,29 @@ export function linearForecast(weights: Float32Array, inputs: Float64Array): num
   let sum = 0;
   for (let i = 0; i < weights.length; i++) sum += weights[i] * inputs[i];
   return limitedForecast(sum);
+}
+
+/** The weights of the flows among those of a line. */
+export const flowWeightsOf = (weights: Float32Array): Float64Array =>
+  Float64Array.from(weights.subarray(LINEAR_INPUTS - FLOW_INPUTS));
+
+interface Lines {
+  /** `[LINEAR_INPUTS]` where the market is known, and where it is not. */
+  readonly sighted: Float32Array;
+  readonly blind: Float32Array;
+}
+
+const decoded = new WeakMap<FittedScaler, Lines>();
+
+/** The weights that a scaler holds; undefined before they have been fitted. */
+export function linesOf(scaler: FittedScaler): Lines | undefined {
+  const known = decoded.get(scaler);
+  if (known) return known;
+  const { linear, linearBlind } = scaler;
+  if (typeof linear !== 'string' || typeof linearBlind !== 'string') return undefined;
+  const lines = { sighted: decodeFloats(linear), blind: decodeFloats(linearBlind) };
+  decoded.set(scaler, lines);
+  return lines;
 }
 
 /**
@@ -90,7 +116,6 @@ export class QuickForecast {
   readonly #bounce: Float64Array;
   /** `[4, SPANS]` of the deviations, as they are and limited, from the market and from the peers. */
   readonly #deviations: Float64Array;
-  readonly #flows: FlowForecast;
   /** `[2, SPANS]` the last window's deviations from the market and from the peers. */
   readonly deviations = new Float64Array(2 * SPANS.length);
 
@@ -100,18 +125,19 @@ export class QuickForecast {
     this.#own = next(OWN_LAGS);
     this.#bounce = next(BOUNCE_LAGS);
     this.#deviations = next(4 * SPANS.length);
-    this.#flows = new FlowForecast(next(FLOW_INPUTS));
   }
 
-  /** The forecast of the window whose last row is `last`, and its deviations. */
-  of(matrix: Float32Array, last: number, scales: WindowScales, paths: ResidualPaths): number {
-    const unit = 1 / scales.minuteVolatility;
+  /**
+   * The forecast of the window whose last row is `last`, and its deviations.
+   * @param unit 1 / the window's one-minute volatility
+   * @param flows what the flows' weights make of them, in volatilities
+   */
+  of(matrix: Float32Array, last: number, unit: number, paths: ResidualPaths, flows: number): number {
     const place = paths.seek(matrix, last);
     const { logReturns, bounces } = paths;
     let latest = 0;
     for (let k = 0; k < OWN_LAGS; k++) latest += this.#own[k] * logReturns[place - k];
     for (let k = 0; k < BOUNCE_LAGS; k++) latest += this.#bounce[k] * bounces[place - k];
-    const flows = this.#flows.of(paths, place, scales);
     return limitedForecast(latest * unit + flows + this.#ofDeviations(paths, place, unit));
   }
 

@@ -11,6 +11,7 @@
  */
 
 import { type Bar, sessionAt } from '../bars/index.ts';
+import { type FlowRows, flowRowsOf } from './flow-rows.ts';
 import { type MarketModel, marketOf } from './market-model.ts';
 import { type Explainer, explainerOf, fillMarketRow } from './market-rows.ts';
 import { MarketTape } from './market-tape.ts';
@@ -37,6 +38,7 @@ export type PushResult =
 const CAPACITY_IN_WINDOWS = 3;
 
 interface SymbolState {
+  readonly symbol: string;
   /** First row of its buffer in the matrix. */
   readonly base: number;
   /** Rows of the buffer in use; the newest row is the last of them. */
@@ -46,15 +48,16 @@ interface SymbolState {
   /** Newest session minute pushed, usable or not. */
   newest: number;
   sessionOpen: number;
+  /** Minute of the present run's first row. */
+  runMinute: number;
   lastClose: number;
   /** Whether the newest bar ends a window. */
   ready: boolean;
-  /** The newest minute whose market columns are filled. */
+  /** Rows of the present run whose columns of market and flows are filled, from its first one on. */
   filled: number;
-  /** What the market explains of the present run; made when it is first needed. */
+  /** What the market explains of the present run, and its flows; made when they are first needed. */
   explainer: Explainer | undefined;
-  /** Log returns of the present run, for an explainer that learns from all of them. */
-  history: number[] | undefined;
+  flows: FlowRows | undefined;
 }
 
 export class LiveMarket {
@@ -87,7 +90,10 @@ export class LiveMarket {
     return this.#states.size;
   }
 
-  /** Takes a bar. Bars of one symbol must come in order of time; the order between symbols does not matter. */
+  /**
+   * Takes a bar. Bars of one symbol must come in order of time; of different symbols in any order, as long as none is
+   * an hour ahead of another: what leaves a symbol's buffer has had its market by then.
+   */
   push(bar: Bar): PushResult {
     const { minute, open, high, low, close, volume } = bar;
     const session = sessionAt(minute);
@@ -108,15 +114,14 @@ export class LiveMarket {
     state.sessionOpen = session.open;
     const goesOn = state.run > 0;
     if (!goesOn) {
-      state.explainer = undefined;
-      state.history = this.#market && this.#market.loadingsOf(bar.symbol) === undefined ? [] : undefined;
+      state.runMinute = minute;
+      state.filled = 0;
     } else {
       for (let m = minute - quietMinutes; m < minute; m++) {
         const at = this.#nextRow(state);
         row.quiet(this.#matrix, at * F, state.lastClose, m - session.open);
         this.#logReturns[at] = 0;
         this.#quiet[at] = 1;
-        state.history?.push(0);
       }
     }
     const at = this.#nextRow(state);
@@ -125,7 +130,6 @@ export class LiveMarket {
     row.bar(this.#matrix, at * F, logReturn, high, low, close, traded, minute - session.open);
     this.#logReturns[at] = logReturn;
     this.#quiet[at] = 0;
-    state.history?.push(logReturn);
     this.#tape?.push(bar.symbol, minute, logReturn, session.open);
     state.lastClose = close;
     if (state.run < T) return 'warming';
@@ -154,7 +158,7 @@ export class LiveMarket {
     const volatility = new Float64Array(N);
     for (let w = 0; w < N; w++) {
       const state = this.#states.get(ready[w])!;
-      this.#fillMarket(ready[w], state);
+      this.#fill(state, state.run);
       const end = state.base + state.used;
       let sumOfSquares = 0;
       for (let r = end - T; r < end; r++) sumOfSquares += this.#logReturns[r] * this.#logReturns[r];
@@ -180,43 +184,36 @@ export class LiveMarket {
     return this.#recipe.scale(unscaled, this.#scaler);
   }
 
-  /** Fills the market's columns of a window's rows up to the newest one. Minutes asked for here stand from now on. */
-  #fillMarket(symbol: string, state: SymbolState): void {
-    const { market: columns, windowLength: T, features } = this.#recipe;
-    if (columns === undefined || this.#market === undefined || this.#tape === undefined) return;
-    const runStart = state.newest - state.run + 1;
-    const windowStart = state.newest - T + 1;
-    if (state.explainer === undefined) {
-      state.explainer = explainerOf(this.#market, symbol);
-      state.filled = runStart - 1;
+  /** Fills the columns of market and flows of a run's first `rows` rows. Minutes asked for here stand from now on. */
+  #fill(state: SymbolState, rows: number): void {
+    const { market: columns, features } = this.#recipe;
+    const F = features.length;
+    if (state.filled >= rows) return;
+    if (state.filled === 0) {
+      state.explainer = this.#market && explainerOf(this.#market, state.symbol);
+      if (state.flows) state.flows.begin();
+      else state.flows = flowRowsOf(this.#recipe, this.#scaler);
     }
-    const from = state.explainer.fixed ? Math.max(state.filled + 1, windowStart) : state.filled + 1;
-    const newestRow = state.base + state.used - 1;
-    for (let minute = from; minute <= state.newest; minute++) {
-      const market = this.#tape.at(minute);
-      const logReturn = state.history?.[minute - runStart] ?? 0;
-      if (minute < windowStart) {
-        state.explainer.next(market, logReturn);
-        continue;
+    const { explainer, flows } = state;
+    const runStart = state.base + state.used - state.run; // before the buffer where its first rows are gone
+    for (let row = state.filled; row < rows; row++) {
+      const at = (runStart + row) * F;
+      const minute = state.runMinute + row;
+      if (columns && explainer && this.#tape) {
+        const market = this.#tape.at(minute);
+        const logReturn = this.#logReturns[runStart + row];
+        fillMarketRow(this.#matrix, at, columns, explainer, market, logReturn, minute - state.sessionOpen);
       }
-      const row = newestRow - (state.newest - minute);
-      fillMarketRow(
-        this.#matrix,
-        row * features.length,
-        columns,
-        state.explainer,
-        market,
-        logReturn,
-        minute - state.sessionOpen,
-      );
+      flows?.next(this.#matrix, at);
     }
-    state.filled = state.newest;
+    state.filled = rows;
   }
 
   /** The place of the run's next row. A full buffer keeps the newest T - 1 rows at its front and goes on after them. */
   #nextRow(state: SymbolState): number {
     if (state.used === this.#capacity) {
       const kept = this.#recipe.windowLength - 1;
+      this.#fill(state, state.run - kept);
       const from = state.base + this.#capacity - kept;
       const to = from + kept;
       const F = this.#recipe.features.length;
@@ -248,16 +245,18 @@ export class LiveMarket {
       this.#quiet = quiet;
     }
     const state: SymbolState = {
+      symbol,
       base: count * this.#capacity,
       used: 0,
       run: 0,
       newest: Number.NEGATIVE_INFINITY,
       sessionOpen: Number.NEGATIVE_INFINITY,
+      runMinute: Number.NEGATIVE_INFINITY,
       lastClose: Number.NaN,
       ready: false,
-      filled: Number.NEGATIVE_INFINITY,
+      filled: 0,
       explainer: undefined,
-      history: undefined,
+      flows: undefined,
     };
     this.#states.set(symbol, state);
     return state;

@@ -8,6 +8,7 @@
  */
 import type { MarketBars } from '../bars/index.ts';
 import { inPlace } from './fit-steps.ts';
+import { type FlowStep, fillingFlows, flowsWork } from './flow-rows.ts';
 import { type MarketModel, marketOf } from './market-model.ts';
 import { type MarketRecord, RecordedMarket, type RecordStep, recordWork, roomForMarket } from './market-record.ts';
 import type { MarketMinute } from './market-tape.ts';
@@ -20,8 +21,6 @@ export interface Explainer {
   next(market: MarketMinute, logReturn: number): number;
   /** The log return that the peers add to it. */
   peers(market: MarketMinute): number;
-  /** Whether minutes may be left out: nothing is learned from them. */
-  readonly fixed: boolean;
   /** ln(1 + volume) that is usual for the symbol in a minute of the session; undefined where that was not fitted. */
   readonly usualVolume: ((minuteOfSession: number) => number) | undefined;
 }
@@ -55,7 +54,6 @@ function addedBy(peers: Float32Array, residuals: Float32Array, at: number): numb
 }
 
 class FixedLoadings implements Explainer {
-  readonly fixed = true;
   readonly loadings: Float32Array;
   readonly shares: Float32Array;
   readonly usualVolume: Explainer['usualVolume'];
@@ -76,7 +74,6 @@ class FixedLoadings implements Explainer {
 }
 
 class LearnedLoadings implements Explainer {
-  readonly fixed = false;
   readonly #factors: number;
   readonly #loadings: Float64Array;
   /** `[K, K]` posterior covariance over the variance of an observation. */
@@ -179,30 +176,29 @@ export interface FillStep {
 const BLOCKS = 64;
 
 /**
- * How the market's columns of all rows are filled, in place: two steps, the second one after the first. Nothing to do
- * for a recipe or a scaler without a market.
+ * How the columns that a scaler is needed for are filled, in place: the market's, in two steps, the second one after the
+ * first, and the flows'. Nothing to do for a recipe without them.
  * @param bars those that the windows were built from: the market is made of the references among them
  */
 export function* fillingMarket(
-  { symbols, matrix, runs }: WindowSet,
-  {
-    market: columns,
-    quiet,
-    features,
-    oneMinuteReturns,
-  }: Pick<Recipe, 'market' | 'quiet' | 'features' | 'oneMinuteReturns'>,
+  windows: WindowSet,
+  recipe: Pick<Recipe, 'market' | 'flows' | 'quiet' | 'features' | 'oneMinuteReturns'>,
   scaler: FittedScaler,
   bars: MarketBars,
-): Generator<RecordStep | FillStep, void, void> {
+): Generator<RecordStep | FillStep | FlowStep, void, void> {
+  const { symbols, matrix, runs } = windows;
+  const { market: columns, quiet, features, oneMinuteReturns } = recipe;
   const model = columns && marketOf(scaler);
-  if (columns === undefined || model === undefined || runs === undefined) return;
-  const record = roomForMarket(model, bars);
-  const longestQuietRun = quiet.longestRun;
-  yield { kind: 'record', blocks: record.opens.length, scaler, bars, longestQuietRun, record };
-  const blocks = Math.min(BLOCKS, runs.firstRow.length);
-  const windows = { symbols, matrix, runs };
-  const logReturn = oneMinuteReturns.feature;
-  yield { kind: 'market', blocks, columns, logReturn, features: features.length, scaler, windows, record };
+  if (columns !== undefined && model !== undefined && runs !== undefined) {
+    const record = roomForMarket(model, bars);
+    const longestQuietRun = quiet.longestRun;
+    yield { kind: 'record', blocks: record.opens.length, scaler, bars, longestQuietRun, record };
+    const blocks = Math.min(BLOCKS, runs.firstRow.length);
+    const rows = { symbols, matrix, runs };
+    const logReturn = oneMinuteReturns.feature;
+    yield { kind: 'market', blocks, columns, logReturn, features: features.length, scaler, windows: rows, record };
+  }
+  yield* fillingFlows(windows, recipe, scaler);
 }
 
 export function fillWork(step: FillStep): (block: number) => void {
@@ -272,5 +268,13 @@ export function fillMarket(windows: WindowSet, recipe: Recipe, scaler: FittedSca
   inPlace(fillingMarket(windows, recipe, scaler, bars), marketFillWork);
 }
 
-export const marketFillWork = (step: RecordStep | FillStep): ((block: number) => void) =>
-  step.kind === 'record' ? recordWork(step) : fillWork(step);
+export function marketFillWork(step: RecordStep | FillStep | FlowStep): (block: number) => void {
+  switch (step.kind) {
+    case 'record':
+      return recordWork(step);
+    case 'market':
+      return fillWork(step);
+    case 'flows':
+      return flowsWork(step);
+  }
+}

@@ -9,6 +9,7 @@
 import type { MarketBars } from '../bars/index.ts';
 import type { Loss, NetworkShape, OptimizerSettings, Windows } from '../kernel/index.ts';
 import type { FitStep } from './fit-steps.ts';
+import type { FlowColumns } from './flow-rows.ts';
 import type { RowFormula } from './rows.ts';
 
 export type RecipeName = 'returns' | 'cs205';
@@ -113,6 +114,8 @@ export interface Recipe {
   readonly training: TrainingDefaults;
   /** The columns that `fillMarket` fills; absent for a recipe that looks at each symbol alone. */
   readonly market?: MarketColumns;
+  /** And those that it fills after them, of what a linear forecast makes of past moves. */
+  readonly flows?: FlowColumns;
   /** `[N]` training targets, in the network's output units, of scaled windows with a known targetClose. */
   targets(windows: WindowSet, scaler: FittedScaler): Float32Array;
   /** What outputs `[N, O]` of scaled windows stand for. */

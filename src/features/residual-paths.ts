@@ -22,15 +22,8 @@ export class ResidualPaths {
   /** Row that a path begins with, and the rows that it has. */
   #begin = 0;
   #count = 0;
-  /**
-   * Numbers of the rows side by side: log returns, their explained part, the leader's; log returns times the session
-   * clock; surprises of the volume, NaN in a quiet minute; close positions times ranges.
-   */
+  /** Numbers of the rows side by side: log returns, and close positions times ranges. */
   readonly logReturns = new Float64Array(CAPACITY);
-  readonly explained = new Float64Array(CAPACITY);
-  readonly leaders = new Float64Array(CAPACITY);
-  readonly timed = new Float64Array(CAPACITY);
-  readonly surprises = new Float64Array(CAPACITY);
   readonly bounces = new Float64Array(CAPACITY);
   /** P and Q of what the market leaves over, and of what the peers leave over of that. */
   readonly #market = new Float64Array(CAPACITY);
@@ -59,8 +52,8 @@ export class ResidualPaths {
   }
 
   #extend(matrix: Float32Array, place: number): void {
-    const { logReturn, explained, peers, leader, clock, surprise, quiet, closePosition, range } = this.#columns;
-    const { logReturns, leaders, timed, surprises, bounces, explained: parts } = this;
+    const { logReturn, explained, peers, closePosition, range } = this.#columns;
+    const { logReturns, bounces } = this;
     const market = this.#market;
     const marketSums = this.#marketSums;
     const ofPeers = this.#peers;
@@ -73,13 +66,8 @@ export class ResidualPaths {
     let s = before < 0 ? 0 : peersSums[before];
     for (let i = this.#count, at = (this.#begin + i) * this.#stride; i <= place; i++, at += this.#stride) {
       const whole = matrix[at + logReturn];
-      const part = seen * matrix[at + explained];
-      const residual = whole - part;
+      const residual = whole - seen * matrix[at + explained];
       logReturns[i] = whole;
-      parts[i] = part;
-      leaders[i] = seen * matrix[at + leader];
-      timed[i] = matrix[at + clock] * whole;
-      surprises[i] = matrix[at + quiet] === 1 ? Number.NaN : matrix[at + surprise];
       bounces[i] = matrix[at + closePosition] * matrix[at + range];
       p += residual;
       q += p;

@@ -2,15 +2,16 @@
 import type { MarketBars } from '../bars/index.ts';
 import { freshShared } from '../base/index.ts';
 import { inPlace } from './fit-steps.ts';
+import { type FlowStep, FlowsAt, fillingFlows, isBlindRow } from './flow-rows.ts';
 import { LINEAR_SUMS, LinearSums, linearInputs, linearWeights } from './linear-forecast.ts';
 import { encodeFloats, fittingMarket, type MarketFitStep, marketFitWork } from './market-model.ts';
 import type { RecordStep } from './market-record.ts';
 import { type FillStep, fillingMarket, marketFillWork } from './market-rows.ts';
 import type { FittedScaler, WindowSet } from './recipe.ts';
 import { ResidualPaths } from './residual-paths.ts';
-import { F, HORIZON_MINUTES, LINEAR_COLUMNS, RETURNS_ROWS, WINDOW_LENGTH } from './returns-rows.ts';
-import { isBlind, ROOT_HORIZON, scale, scaledReturns, scalesOf } from './returns-scales.ts';
-import { fitUsualVolume, volumePersistenceOf } from './usual-volume.ts';
+import { F, FLOW_COLUMNS, HORIZON_MINUTES, LINEAR_COLUMNS, RETURNS_ROWS, WINDOW_LENGTH } from './returns-rows.ts';
+import { ROOT_HORIZON, scale, scaledReturns } from './returns-scales.ts';
+import { fitUsualVolume } from './usual-volume.ts';
 import { selectWindows } from './window-selection.ts';
 
 /** Windows of the training part that the linear forecast is fitted on, and on a share of which the blind one is. */
@@ -26,18 +27,19 @@ interface LineStep {
   readonly windows: WindowSet;
   /** `[N]` */
   readonly wanted: Float64Array;
-  /** Of the usual volume. */
-  readonly persistence: number;
+  /** Without the lines. */
+  readonly scaler: FittedScaler;
   /** `[blocks, 2, LINEAR_SUMS]` receives those of windows that know the market, and of others that do without. */
   readonly sums: Float64Array;
 }
 
-export type ReturnsFitStep = MarketFitStep | RecordStep | FillStep | LineStep;
+export type ReturnsFitStep = MarketFitStep | RecordStep | FillStep | FlowStep | LineStep;
 
 export function fitWork(step: ReturnsFitStep): (block: number) => void {
   switch (step.kind) {
     case 'record':
     case 'market':
+    case 'flows':
       return marketFillWork(step);
     case 'line':
       return lineWork(step);
@@ -73,7 +75,7 @@ export function* fitting(
     blocks,
     windows: scaled,
     wanted: scaledReturns(scaled),
-    persistence: volumePersistenceOf(market),
+    scaler: market,
     sums,
   };
   const [sighted, blind] = [0, 1].map((which) => {
@@ -82,7 +84,9 @@ export function* fitting(
       for (let i = 0, at = (2 * block + which) * LINEAR_SUMS; i < LINEAR_SUMS; i++) all[i] += sums[at + i];
     return encodeFloats(linearWeights(all));
   });
-  return { ...market, linear: sighted, linearBlind: blind };
+  const fitted = { ...market, linear: sighted, linearBlind: blind };
+  yield* fillingFlows(windows, RETURNS_ROWS, fitted);
+  return fitted;
 }
 
 function* fittingMarketAndVolume(bars: MarketBars, before: number): Generator<MarketFitStep, FittedScaler, void> {
@@ -91,10 +95,11 @@ function* fittingMarketAndVolume(bars: MarketBars, before: number): Generator<Ma
   return symbols === undefined ? market : { ...market, ...fitUsualVolume(bars, before, symbols as readonly string[]) };
 }
 
-function lineWork({ windows, wanted, persistence, sums }: LineStep): (block: number) => void {
-  const { starts, volatility, matrix, shift, gain } = windows;
+function lineWork({ windows, wanted, scaler, sums }: LineStep): (block: number) => void {
+  const { starts, volatility, matrix } = windows;
   const seeing = new ResidualPaths(F, WINDOW_LENGTH, LINEAR_COLUMNS, false);
   const unseeing = new ResidualPaths(F, WINDOW_LENGTH, LINEAR_COLUMNS, true);
+  const flows = new FlowsAt(windows, F, FLOW_COLUMNS, scaler);
   return (block) => {
     const room = (which: number) =>
       new LinearSums(sums.subarray((2 * block + which) * LINEAR_SUMS, (2 * block + which + 1) * LINEAR_SUMS));
@@ -102,14 +107,14 @@ function lineWork({ windows, wanted, persistence, sums }: LineStep): (block: num
     const blind = room(1);
     const end = Math.min(starts.length, (block + 1) * WINDOWS_A_BLOCK);
     for (let w = block * WINDOWS_A_BLOCK; w < end; w++) {
-      const scales = scalesOf(volatility[w] / ROOT_HORIZON, shift, gain, w * F, persistence);
+      const unit = ROOT_HORIZON / volatility[w];
       const last = starts[w] + WINDOW_LENGTH - 1;
-      if (!isBlind(matrix, last)) {
-        linearInputs(matrix, last, scales, seeing, sighted.inputs);
+      if (!isBlindRow(matrix, last * F, FLOW_COLUMNS)) {
+        linearInputs(matrix, last, unit, seeing, flows.at(last), sighted.inputs);
         sighted.add(wanted[w]);
       }
       if (w % BLIND_SHARE !== 0 && starts.length > MOST_FITTED / BLIND_SHARE) continue;
-      linearInputs(matrix, last, scales, unseeing, blind.inputs);
+      linearInputs(matrix, last, unit, unseeing, flows.at(last), blind.inputs);
       blind.add(wanted[w]);
     }
     sighted.finish();

@@ -23,6 +23,8 @@ const FEATURES = [
   ...LINEAR_DEVIATIONS.map(({ name }) => name),
   'surprise',
   'leader',
+  'ownFlows',
+  'leadersFlows',
 ];
 export const F = FEATURES.length;
 export const [RETURN, VOLUME, RANGE, CLOSE_POSITION, QUIET, CLOCK] = [0, 1, 2, 3, 4, 5];
@@ -32,16 +34,13 @@ export const [LINEAR, VOLATILITY, TICK, LIQUIDITY] = [10, 11, 12, 13];
 export const DEVIATION = 14;
 export const SURPRISE = DEVIATION + LINEAR_DEVIATIONS.length;
 export const LEADER = SURPRISE + 1;
+export const [OWN_FLOWS, LEADERS_FLOWS] = [LEADER + 1, LEADER + 2];
 export const LINEAR_COLUMNS = {
   logReturn: RETURN,
   range: RANGE,
   closePosition: CLOSE_POSITION,
   explained: EXPLAINED,
   peers: PEERS,
-  quiet: QUIET,
-  clock: CLOCK,
-  surprise: SURPRISE,
-  leader: LEADER,
 };
 const MARKET_COLUMNS = {
   explained: EXPLAINED,
@@ -51,6 +50,18 @@ const MARKET_COLUMNS = {
   leader: LEADER,
   surprise: SURPRISE,
   volume: VOLUME,
+};
+export const FLOW_COLUMNS = {
+  logReturn: RETURN,
+  quiet: QUIET,
+  clock: CLOCK,
+  explained: EXPLAINED,
+  leader: LEADER,
+  surprise: SURPRISE,
+  turbulence: TURBULENCE,
+  strain: STRAIN,
+  own: OWN_FLOWS,
+  leading: LEADERS_FLOWS,
 };
 
 // A loop reads what a module exports from memory each time, and this file's own constants never.
@@ -89,6 +100,8 @@ function fillBar(
   for (let f = FIRST_CONSTANT; f < END_OF_CONSTANTS; f++) matrix[at + f] = 1;
   matrix[at + END_OF_CONSTANTS] = logVolume;
   matrix[at + END_OF_CONSTANTS + 1] = 0;
+  matrix[at + END_OF_CONSTANTS + 2] = 0;
+  matrix[at + END_OF_CONSTANTS + 3] = 0;
 }
 
 function fillQuiet(matrix: Float32Array, at: number, _close: number, minutesSinceOpen: number): void {
@@ -129,4 +142,5 @@ export const RETURNS_ROWS = {
   row,
   quiet: { longestRun: 15, most: 45 },
   market: MARKET_COLUMNS,
+  flows: FLOW_COLUMNS,
 } as const satisfies Partial<Recipe>;

@@ -1,9 +1,7 @@
 /** Scales of the windows of recipe `returns`, and what a window's return to the horizon is in its own volatilities. */
-
-import type { WindowScales } from './linear-columns.ts';
-import { LINEAR_DEVIATIONS, QuickForecast } from './linear-forecast.ts';
+import { isBlindRow } from './flow-rows.ts';
+import { LINEAR_DEVIATIONS, linesOf, QuickForecast } from './linear-forecast.ts';
 import { logAboveOne, logRatio } from './logarithms.ts';
-import { decodeFloats } from './market-model.ts';
 import type { FittedScaler, WindowSet } from './recipe.ts';
 import { ResidualPaths } from './residual-paths.ts';
 import {
@@ -12,11 +10,14 @@ import {
   DEVIATION,
   EXPLAINED,
   F,
+  FLOW_COLUMNS,
   HORIZON_MINUTES,
   LEADER,
+  LEADERS_FLOWS,
   LINEAR,
   LINEAR_COLUMNS,
   LIQUIDITY,
+  OWN_FLOWS,
   PEERS,
   QUIET,
   RANGE,
@@ -29,7 +30,6 @@ import {
   VOLUME,
   WINDOW_LENGTH,
 } from './returns-rows.ts';
-import { surpriseShift, volumePersistenceOf } from './usual-volume.ts';
 import { tickOf } from './volatility.ts';
 
 /** Training targets beyond this many volatilities are clipped to it. */
@@ -50,23 +50,6 @@ export const ROOT_HORIZON = Math.sqrt(HORIZON_MINUTES);
 const volumeGainOf = (variance: number): number =>
   1 / Math.max(Math.sqrt(Math.max(variance, 0)), VOLUME_DEVIATION_FLOOR);
 
-/** Whether nothing is known of the market in a window's last row: too few of the references have traded, or none is at hand. */
-export const isBlind = (matrix: Float32Array, last: number): boolean =>
-  matrix[last * F + TURBULENCE] === 0 && matrix[last * F + STRAIN] === 0;
-
-/** A window's units, in float32 as its scales have them. */
-export const scalesOf = (
-  minuteVolatility: number,
-  shift: Float32Array,
-  gain: Float32Array,
-  at: number,
-  persistence: number,
-): WindowScales => ({
-  minuteVolatility,
-  surpriseMean: surpriseShift(shift[at + SURPRISE], persistence),
-  surpriseGain: gain[at + SURPRISE],
-});
-
 /**
  * Scales of each window `[N, F]`. Window sums are exact (see `rows.ts`), so a sum may slide from one window to the
  * next or be taken afresh: the bits are the same.
@@ -76,10 +59,9 @@ export function scale(windows: WindowSet, scaler: FittedScaler, into?: Pick<Wind
   const N = starts.length;
   const T = WINDOW_LENGTH;
   const { shift, gain } = into ?? { shift: new Float32Array(N * F), gain: new Float32Array(N * F) };
-  const lineOf = (text: unknown) => (typeof text === 'string' ? new QuickForecast(decodeFloats(text)) : undefined);
-  const sighted = lineOf(scaler.linear);
-  const blindly = lineOf(scaler.linearBlind);
-  const persistence = volumePersistenceOf(scaler);
+  const lines = linesOf(scaler);
+  const sighted = lines && new QuickForecast(lines.sighted);
+  const blindly = lines && new QuickForecast(lines.blind);
   const seeing = new ResidualPaths(F, T, LINEAR_COLUMNS, false);
   let unseeing: ResidualPaths | undefined;
   let begin = 0; // the sums hold the rows from begin to end
@@ -124,6 +106,7 @@ export function scale(windows: WindowSet, scaler: FittedScaler, into?: Pick<Wind
     const rangeScale = Math.sqrt(rangeSquares / T) / RANGE_TO_RETURN;
     const at = w * F;
     gain[at + RETURN] = gain[at + EXPLAINED] = gain[at + PEERS] = gain[at + LEADER] = 1 / minuteVolatility;
+    // The flows' columns have no gain: the network sees them in the linear forecast.
     shift[at + VOLUME] = mean;
     gain[at + VOLUME] = volumeGainOf(volumeSquares / T - mean * mean);
     shift[at + SURPRISE] = meanSurprise;
@@ -131,12 +114,13 @@ export function scale(windows: WindowSet, scaler: FittedScaler, into?: Pick<Wind
     gain[at + RANGE] = 1 / Math.max(rangeScale, minuteVolatility);
     gain[at + CLOSE_POSITION] = gain[at + QUIET] = gain[at + CLOCK] = gain[at + TURBULENCE] = gain[at + STRAIN] = 1;
     const last = start + T - 1;
-    const blind = isBlind(matrix, last);
+    const blind = isBlindRow(matrix, last * F, FLOW_COLUMNS);
     const linear = blind ? blindly : sighted;
     if (linear) {
-      const scales = scalesOf(minuteVolatility, shift, gain, at, persistence);
+      const unit = 1 / minuteVolatility;
+      const flows = matrix[last * F + OWN_FLOWS] * unit + matrix[last * F + LEADERS_FLOWS];
       const paths = blind ? (unseeing ??= new ResidualPaths(F, T, LINEAR_COLUMNS, true)) : seeing;
-      gain[at + LINEAR] = LINEAR_GAIN * linear.of(matrix, last, scales, paths);
+      gain[at + LINEAR] = LINEAR_GAIN * linear.of(matrix, last, unit, paths, flows);
       for (let i = 0; i < LINEAR_DEVIATIONS.length; i++)
         gain[at + DEVIATION + i] = linear.deviations[LINEAR_DEVIATIONS[i].place];
     }

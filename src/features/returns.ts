@@ -54,7 +54,7 @@ function decode(output: Float32Array, windows: WindowSet): DecodedOutputs {
 
 export const returnsRecipe: Recipe = {
   name: 'returns',
-  version: 3,
+  version: 4,
   ...RETURNS_ROWS,
   network: {
     windowLength: WINDOW_LENGTH,

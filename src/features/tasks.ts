@@ -1,8 +1,9 @@
 /** What threads do block by block (see `blocks.ts`): finding runs, filling windows from them, scaling those. */
 import type { MarketBars } from '../bars/index.ts';
 import type { FitStep } from './fit-steps.ts';
-import { type RecordStep, recordWork } from './market-record.ts';
-import { type FillStep, fillWork } from './market-rows.ts';
+import type { FlowStep } from './flow-rows.ts';
+import type { RecordStep } from './market-record.ts';
+import { type FillStep, marketFillWork } from './market-rows.ts';
 import type { FittedScaler, RecipeName, WindowOptions, WindowSet } from './recipe.ts';
 import { recipeOf } from './recipes.ts';
 import { findRuns, RUN_FIELDS } from './runs.ts';
@@ -59,7 +60,7 @@ export interface FitTask {
   readonly step: FitStep;
 }
 
-export type Task = FindTask | FillTask | RecordStep | FillStep | ScaleTask | FitTask;
+export type Task = FindTask | FillTask | RecordStep | FillStep | FlowStep | ScaleTask | FitTask;
 
 export function workOf(task: Task): (block: number) => void {
   switch (task.kind) {
@@ -68,9 +69,9 @@ export function workOf(task: Task): (block: number) => void {
     case 'fill':
       return fillRunsWork(task);
     case 'record':
-      return recordWork(task);
     case 'market':
-      return fillWork(task);
+    case 'flows':
+      return marketFillWork(task);
     case 'scale':
       return scaleWork(task);
     case 'fit':

@@ -58,6 +58,10 @@ export function usualVolumeOf(scaler: FittedScaler): UsualVolume | undefined {
 export const volumePersistenceOf = ({ volumePersistence }: FittedScaler): number =>
   typeof volumePersistence === 'number' ? volumePersistence : 1;
 
+/** The root mean square of a minute's surprise; 1 where no usual volume was fitted. */
+export const volumeDeviationOf = ({ volumeDeviation }: FittedScaler): number =>
+  typeof volumeDeviation === 'number' ? volumeDeviation : 1;
+
 /** What is to be taken off the surprises of a window whose mean is `mean`. */
 export const surpriseShift = (mean: number, persistence: number): number =>
   Math.abs(mean) < MOST_SURPRISE ? persistence * mean : mean;
@@ -89,6 +93,7 @@ export function fitUsualVolume(bars: MarketBars, before: number, symbols: readon
     volumeProfile: Array.from(profile, rounded),
     volumeLevels: Array.from(levels, rounded),
     volumePersistence: persistenceOf(traded, own, profile, levels),
+    volumeDeviation: deviationOf(traded, own, profile, levels),
   };
 }
 
@@ -155,6 +160,26 @@ function smoothed(sums: Float64Array, counts: Float64Array): Float64Array {
     out[m] = count > 0 ? sum / count : m > 0 ? out[m - 1] : 0;
   }
   return out;
+}
+
+/** Root mean square of the surprises. */
+function deviationOf(
+  { offsets, places, volumes }: TradedVolumes,
+  own: readonly number[],
+  profile: Float64Array,
+  levels: Float64Array,
+): number {
+  let squares = 0;
+  let count = 0;
+  own.forEach((symbol, s) => {
+    if (levels[s] === NO_LEVEL) return;
+    for (let i = offsets[symbol]; i < offsets[symbol + 1]; i++) {
+      const surprise = volumes[i] - profile[places[i]] - levels[s];
+      squares += surprise * surprise;
+    }
+    count += offsets[symbol + 1] - offsets[symbol];
+  });
+  return count > 0 ? Math.sqrt(squares / count) : 1;
 }
 
 /**

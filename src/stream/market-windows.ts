@@ -90,10 +90,9 @@ export class MarketWindows {
 
   /** Takes past bars, oldest first in each symbol: the windows are warm afterwards. */
   preload(bars: Iterable<Bar>, counts: PushCounts): void {
-    for (const bar of bars) {
-      if (!this.#isNew(bar, counts)) continue;
-      for (const { windows } of this.#markets.values()) windows.push(bar);
-    }
+    const fresh = [...bars].filter((bar) => this.#isNew(bar, counts));
+    for (const minute of byMinute(fresh))
+      for (const { windows } of this.#markets.values()) for (const bar of minute) windows.push(bar);
   }
 
   /**

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { generatedMarket, sessionsFrom } from '../../bench/market.ts';
 import { Random } from '../../src/base/index.ts';
+import { FlowsAt } from '../../src/features/flow-rows.ts';
 import {
   buildWindows,
   buildWindowsOnThreads,
@@ -14,7 +15,13 @@ import {
   selectWindows,
 } from '../../src/features/index.ts';
 import { addProducts, paddedWidth } from '../../src/features/linear-algebra.ts';
-import { LINEAR_INPUTS, linearForecast, linearInputs, QuickForecast } from '../../src/features/linear-forecast.ts';
+import {
+  flowWeightsOf,
+  LINEAR_INPUTS,
+  linearForecast,
+  linearInputs,
+  QuickForecast,
+} from '../../src/features/linear-forecast.ts';
 import { logAboveOne, logRatio } from '../../src/features/logarithms.ts';
 import { ResidualPaths } from '../../src/features/residual-paths.ts';
 
@@ -26,10 +33,6 @@ const COLUMNS = {
   closePosition: place('closePosition'),
   explained: place('explained'),
   peers: place('peers'),
-  quiet: place('quiet'),
-  clock: place('clock'),
-  surprise: place('surprise'),
-  leader: place('leader'),
 };
 const F = recipe.features.length;
 const bytes = (array: Float32Array) => Buffer.from(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
@@ -65,22 +68,23 @@ test('a forecast from kernels is the weighted sum of the inputs, and a path begu
   const inputs = new Float64Array(LINEAR_INPUTS);
   for (const blind of [false, true]) {
     const paths = new ResidualPaths(F, 60, COLUMNS, blind);
+    const flowsAt = new FlowsAt(unscaled, F, recipe.flows!, {});
+    const flowWeights = flowWeightsOf(weights);
+    if (blind) for (const explained of [6, 7, 8]) flowWeights[explained] = 0; // as a fit on blind inputs leaves them
     let moved = 0;
     for (let w = 0; w < windows.starts.length; w++) {
       const last = windows.starts[w] + 59;
-      const scales = {
-        minuteVolatility: windows.volatility[w] / Math.sqrt(5),
-        surpriseMean: windows.shift[w * F + COLUMNS.surprise],
-        surpriseGain: windows.gain[w * F + COLUMNS.surprise],
-      };
-      linearInputs(windows.matrix, last, scales, paths, inputs);
+      const unit = Math.sqrt(5) / windows.volatility[w];
+      const flows = flowsAt.at(last);
+      linearInputs(windows.matrix, last, unit, paths, flows, inputs);
       const expected = linearForecast(weights, inputs);
-      const found = quick.of(windows.matrix, last, scales, paths);
+      const ofFlows = unit * flows.own(flowWeights) + (blind ? 0 : flows.leading(flowWeights));
+      const found = quick.of(windows.matrix, last, unit, paths, ofFlows);
       assert.ok(Math.abs(found - expected) < 1e-12, `${found} is not ${expected}`);
       if (Math.abs(expected) > 0.1 && Math.abs(expected) < 3) moved++;
       if (w % 7 > 0) continue;
       const afresh = new ResidualPaths(F, 60, COLUMNS, blind);
-      assert.equal(quick.of(windows.matrix, last, scales, afresh), found);
+      assert.equal(quick.of(windows.matrix, last, unit, afresh, ofFlows), found);
     }
     assert.ok(moved > 1000, `${moved} forecasts say something`);
   }

@@ -1,12 +1,9 @@
-/** The usual volume is found where it is known, and the flows are what their formula says. */
+/** The usual volume is found where it is known. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Session, sessionsBetween } from '../../src/bars/index.ts';
 import { type DayString, Random } from '../../src/base/index.ts';
-import { FLOW_INPUTS, flowInputs } from '../../src/features/flows.ts';
 import type { FittedScaler } from '../../src/features/index.ts';
-import type { LinearColumns } from '../../src/features/linear-columns.ts';
-import { ResidualPaths } from '../../src/features/residual-paths.ts';
 import { fitUsualVolume, surpriseShift, usualVolumeOf, volumePersistenceOf } from '../../src/features/usual-volume.ts';
 import { barsOfMarket, Market } from '../../src/sources/index.ts';
 
@@ -69,62 +66,4 @@ test('a window whose mean is far from the level, and one of a symbol without a l
   assert.equal(surpriseShift(2, volumePersistenceOf({})), 2);
   const stranger = usualVolumeOf({ volumeProfile: [0, 0], volumeLevels: [7], symbols: ['A'] })!.of('B');
   assert.equal(stranger(1), -64);
-});
-
-test('flows: the sums that their formula says, term by term', () => {
-  const random = new Random(6);
-  const names = ['logReturn', 'surprise', 'explained', 'leader', 'clock', 'quiet', 'range', 'closePosition', 'peers'];
-  const columns = Object.fromEntries(names.map((name, i) => [name, i])) as unknown as LinearColumns;
-  const F = names.length;
-  const matrix = Float32Array.from({ length: 60 * F }, (_, i) => (i % F === columns.quiet ? 0 : random.normal()));
-  matrix[40 * F + columns.quiet] = 1;
-  const scales = { minuteVolatility: 0.5, surpriseMean: 0.2, surpriseGain: 0.8 };
-  const found = (blind: boolean) => {
-    const out = new Float64Array(FLOW_INPUTS);
-    const paths = new ResidualPaths(F, 60, columns, blind);
-    flowInputs(paths, paths.seek(matrix, 59), scales, out, 0);
-    return out;
-  };
-  const out = found(false);
-  const at = (k: number, column: number) => matrix[(59 - k) * F + column];
-  const surge = (k: number) => {
-    if (at(k, columns.quiet) === 1) return 0;
-    const z = 1.5 * (at(k, columns.surprise) - 0.2) * 0.8;
-    return z / Math.sqrt(1 + z * z);
-  };
-  const lags = Array.from({ length: 59 }, (_, k) => k);
-  const faded = (value: (k: number) => number, decay: number, fading: number) => {
-    let sum = 0;
-    for (let k = 0; k < 59; k++) {
-      let left = 1;
-      for (let j = 0; j < k; j++) left *= Math.min(1, decay * (1 - fading * surge(j)));
-      sum += left * value(k);
-    }
-    return sum;
-  };
-  const move = (k: number) => at(k, columns.logReturn) / 0.5;
-  const near = (actual: number, expected: number) =>
-    assert.ok(Math.abs(actual - expected) < 1e-9 * (1 + Math.abs(expected)), `${actual} and ${expected}`);
-  near(out[1], faded(move, 0.9, 0));
-  const timed = (k: number) => at(k, columns.clock) * move(k);
-  near(out[5], faded(timed, 0.96, 0));
-  const explained = (k: number) => at(k, columns.explained) / 0.5;
-  near(out[6], faded(explained, 0.7, 0));
-  const mean = (column: number) => Math.sqrt(lags.reduce((sum, k) => sum + at(k, column) ** 2, 0) / lags.length);
-  const leading = (k: number) => at(k, columns.leader) / mean(columns.leader);
-  near(out[10], faded(leading, 0.9, 0));
-  near(out[13], Math.min(1, mean(columns.explained) / 0.5) * faded(leading, 0.9, 0));
-  near(out[15], faded(move, 0.9, 0.15));
-  const surging = (power: number) => (k: number) => surge(k) ** power * move(k);
-  near(out[16], faded(surging(1), 0.9, 0.15));
-  near(out[19], faded(surging(2), 0.7, 0.15));
-  near(out[20], faded(surging(1), 0.96, 0.15));
-  near(out[22], faded(surging(1), 0.9, 0.28));
-  const blind = found(true);
-  assert.deepEqual(blind.subarray(0, 6), out.subarray(0, 6));
-  assert.deepEqual(blind.subarray(15), out.subarray(15));
-  assert.ok(
-    blind.subarray(6, 15).every((value) => value === 0),
-    'blind windows know nothing of the market',
-  );
 });

@@ -1,0 +1,139 @@
+/**
+ * The flows' columns of the feature matrix: what a fitted linear forecast makes of the flows of each row. Batch and live
+ * fill them with {@link FlowRows}, row after row of a run from its first one on, after the market's columns.
+ */
+import { type FlowSources, Flows } from './flows.ts';
+import { flowWeightsOf, linesOf } from './linear-forecast.ts';
+import type { FittedScaler, Recipe, WindowSet } from './recipe.ts';
+
+/** Places of what flows are made of and of what is filled. */
+export interface FlowColumns extends FlowSources {
+  /** Whether nothing is known of the market in a minute: both are 0. */
+  readonly turbulence: number;
+  readonly strain: number;
+  /** Filled: the forecast of the symbol's own flows, in log returns, and of the leader's, in volatilities. */
+  readonly own: number;
+  readonly leading: number;
+}
+
+/** Whether nothing is known of the market in the row at `at`: too few of the references have traded, or none is at hand. */
+export const isBlindRow = (matrix: Float32Array, at: number, { turbulence, strain }: FlowColumns): boolean =>
+  matrix[at + turbulence] === 0 && matrix[at + strain] === 0;
+
+/** Fills the flows' columns of a run's rows. */
+export class FlowRows {
+  readonly #columns: FlowColumns;
+  readonly #flows: Flows;
+  readonly #sighted: Float64Array;
+  readonly #blind: Float64Array;
+
+  constructor(columns: FlowColumns, scaler: FittedScaler, { sighted, blind }: NonNullable<ReturnType<typeof linesOf>>) {
+    this.#columns = columns;
+    this.#flows = new Flows(columns, scaler);
+    this.#sighted = flowWeightsOf(sighted);
+    this.#blind = flowWeightsOf(blind);
+  }
+
+  /** The next row is a run's first. */
+  begin(): void {
+    this.#flows.begin();
+  }
+
+  /** Fills the run's next row, whose numbers begin at `at`. */
+  next(matrix: Float32Array, at: number): void {
+    const columns = this.#columns;
+    const flows = this.#flows;
+    flows.next(matrix, at);
+    const blind = isBlindRow(matrix, at, columns);
+    const weights = blind ? this.#blind : this.#sighted;
+    matrix[at + columns.own] = flows.own(weights);
+    matrix[at + columns.leading] = blind ? 0 : flows.leading(weights);
+  }
+}
+
+/** Undefined for a recipe without flows, and before the linear forecast has been fitted. */
+export function flowRowsOf({ flows }: Pick<Recipe, 'flows'>, scaler: FittedScaler): FlowRows | undefined {
+  const lines = flows && linesOf(scaler);
+  return lines && new FlowRows(flows, scaler, lines);
+}
+
+/** Fills the flows' columns of runs, some in a block. */
+export interface FlowStep {
+  readonly kind: 'flows';
+  readonly blocks: number;
+  readonly columns: FlowColumns;
+  /** F */
+  readonly features: number;
+  readonly scaler: FittedScaler;
+  readonly windows: Pick<WindowSet, 'matrix' | 'runs'>;
+}
+
+const BLOCKS = 64;
+
+/** How the flows' columns of all rows are filled, in place, once the market's are. */
+export function* fillingFlows(
+  { matrix, runs }: WindowSet,
+  { flows: columns, features }: Pick<Recipe, 'flows' | 'features'>,
+  scaler: FittedScaler,
+): Generator<FlowStep, void, void> {
+  if (columns === undefined || runs === undefined || linesOf(scaler) === undefined) return;
+  const blocks = Math.min(BLOCKS, runs.firstRow.length);
+  yield { kind: 'flows', blocks, columns, features: features.length, scaler, windows: { matrix, runs } };
+}
+
+export function flowsWork({ blocks, columns, features: F, scaler, windows }: FlowStep): (block: number) => void {
+  const rows = flowRowsOf({ flows: columns }, scaler)!;
+  const { matrix } = windows;
+  const { firstRow } = windows.runs!;
+  const runs = firstRow.length;
+  return (block) => {
+    const last = Math.floor(((block + 1) * runs) / blocks);
+    for (let run = Math.floor((block * runs) / blocks); run < last; run++) {
+      rows.begin();
+      const end = run + 1 < runs ? firstRow[run + 1] * F : matrix.length;
+      for (let at = firstRow[run] * F; at < end; at += F) rows.next(matrix, at);
+    }
+  };
+}
+
+/** The flows of rows that are asked for in their order, whichever lie between. */
+export class FlowsAt {
+  readonly #windows: Pick<WindowSet, 'matrix' | 'runs'>;
+  readonly #features: number;
+  readonly #flows: Flows;
+  /** The first row after the run that the flows are of, and the next row that they are to be given. */
+  #end = 0;
+  #next = 0;
+
+  constructor(
+    windows: Pick<WindowSet, 'matrix' | 'runs'>,
+    features: number,
+    columns: FlowColumns,
+    scaler: FittedScaler,
+  ) {
+    this.#windows = windows;
+    this.#features = features;
+    this.#flows = new Flows(columns, scaler);
+  }
+
+  at(row: number): Flows {
+    const { matrix } = this.#windows;
+    if (row >= this.#end || row < this.#next - 1) this.#seek(row);
+    for (; this.#next <= row; this.#next++) this.#flows.next(matrix, this.#next * this.#features);
+    return this.#flows;
+  }
+
+  #seek(row: number): void {
+    const { matrix, runs } = this.#windows;
+    const { firstRow } = runs!;
+    let [low, high] = [0, firstRow.length];
+    while (high - low > 1) {
+      const middle = (low + high) >> 1;
+      if (firstRow[middle] <= row) low = middle;
+      else high = middle;
+    }
+    this.#next = firstRow[low];
+    this.#end = low + 1 < firstRow.length ? firstRow[low + 1] : matrix.length / this.#features;
+    this.#flows.begin();
+  }
+}
