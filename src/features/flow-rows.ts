@@ -2,19 +2,9 @@
  * The flows' columns of the feature matrix: what a fitted linear forecast makes of the flows of each row. Batch and live
  * fill them with {@link FlowRows}, row after row of a run from its first one on, after the market's columns.
  */
-import { type FlowSources, Flows } from './flows.ts';
+import { Flows } from './flows.ts';
 import { flowWeightsOf, linesOf } from './linear-forecast.ts';
-import type { FittedScaler, Recipe, WindowSet } from './recipe.ts';
-
-/** Places of what flows are made of and of what is filled. */
-export interface FlowColumns extends FlowSources {
-  /** Whether nothing is known of the market in a minute: both are 0. */
-  readonly turbulence: number;
-  readonly strain: number;
-  /** Filled: the forecast of the symbol's own flows, in log returns, and of the leader's, in volatilities. */
-  readonly own: number;
-  readonly leading: number;
-}
+import type { FittedScaler, FlowColumns, Recipe, WindowSet } from './recipe.ts';
 
 /** Whether nothing is known of the market in the row at `at`: too few of the references have traded, or none is at hand. */
 export const isBlindRow = (matrix: Float32Array, at: number, { turbulence, strain }: FlowColumns): boolean =>

@@ -14,7 +14,7 @@
  * measured by goes on likewise: means over the run's last hour, which begin with what was fitted.
  */
 import { marketOf } from './market-model.ts';
-import type { FittedScaler } from './recipe.ts';
+import type { FittedScaler, FlowColumns } from './recipe.ts';
 import { surpriseShift, volumeDeviationOf, volumePersistenceOf } from './usual-volume.ts';
 
 /** What a flow adds up: see {@link Flows.next}. */
@@ -58,16 +58,6 @@ const SURPRISE_FLOOR = 0.1;
 /** The leader's moves count for at most so many of its deviations. */
 const MOST_LEADER_DEVIATIONS = 6;
 
-/** Places of a row's numbers that flows are made of. */
-export interface FlowSources {
-  readonly logReturn: number;
-  readonly quiet: number;
-  readonly clock: number;
-  readonly explained: number;
-  readonly leader: number;
-  readonly surprise: number;
-}
-
 /** What was fitted that flows are measured by. */
 interface FlowUnits {
   /** The share of a mean surprise that is taken off. */
@@ -88,7 +78,7 @@ function unitsOf(scaler: FittedScaler): FlowUnits {
 
 /** The flows of one run, up to the row that it was given last. */
 export class Flows {
-  readonly #places: FlowSources;
+  readonly #places: FlowColumns;
   readonly #units: FlowUnits;
   readonly #flows = new Float64Array(FLOWS.length);
   readonly #values = new Float64Array(SOURCES);
@@ -101,7 +91,7 @@ export class Flows {
   #explainedSquare = 0;
   #ownSquare = 0;
 
-  constructor(places: FlowSources, scaler: FittedScaler) {
+  constructor(places: FlowColumns, scaler: FittedScaler) {
     this.#places = places;
     this.#units = unitsOf(scaler);
     this.begin();

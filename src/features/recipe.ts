@@ -9,7 +9,6 @@
 import type { MarketBars } from '../bars/index.ts';
 import type { Loss, NetworkShape, OptimizerSettings, Windows } from '../kernel/index.ts';
 import type { FitStep } from './fit-steps.ts';
-import type { FlowColumns } from './flow-rows.ts';
 import type { RowFormula } from './rows.ts';
 
 export type RecipeName = 'returns' | 'cs205';
@@ -81,6 +80,23 @@ export interface MarketColumns {
   /** What ln(1 + volume) has beyond the usual one, and where it lies itself: the recipe's own column. */
   readonly surprise: number;
   readonly volume: number;
+}
+
+/** Features of past moves, which a linear forecast makes of the row and those before it, by their place in a row. */
+export interface FlowColumns {
+  /** What they are made of. */
+  readonly logReturn: number;
+  readonly quiet: number;
+  readonly clock: number;
+  readonly explained: number;
+  readonly leader: number;
+  readonly surprise: number;
+  /** Both are 0 in a minute in which nothing is known of the market. */
+  readonly turbulence: number;
+  readonly strain: number;
+  /** Filled: the forecast of the symbol's own flows, in log returns, and of the leader's, in volatilities. */
+  readonly own: number;
+  readonly leading: number;
 }
 
 /** What outputs stand for, before calibration, as log returns to the horizon. */

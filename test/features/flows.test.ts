@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Random } from '../../src/base/index.ts';
-import { type FlowColumns, FlowsAt } from '../../src/features/flow-rows.ts';
+import { FlowsAt } from '../../src/features/flow-rows.ts';
 import { FLOW_INPUTS, Flows } from '../../src/features/flows.ts';
+import type { FlowColumns } from '../../src/features/index.ts';
 
 const NAMES = ['logReturn', 'surprise', 'explained', 'leader', 'clock', 'quiet', 'turbulence', 'strain'];
 const columns = {
