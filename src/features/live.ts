@@ -6,7 +6,7 @@
  * minute was first asked for: push all bars of a minute, then ask. A bar that comes later than that makes a row of its
  * own symbol, and the market of its minute stays as it was.
  *
- * Memory: 3 windows of rows a symbol (60 rows of 21 features: 15 kB), whatever the number of bars, and two sessions
+ * Memory: 3 windows of rows a symbol (60 rows of 23 features: 17 kB), whatever the number of bars, and two sessions
  * of the references' returns.
  */
 
