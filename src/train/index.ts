@@ -1,8 +1,10 @@
 /** Training: the sampler, the schedule, the loop over ranks, checkpoints, calibration, and `trainModel`, which puts them together. */
+export * from './amplitude.ts';
 export * from './balance.ts';
 export * from './calibrate.ts';
 export * from './checkpoint.ts';
 export * from './hosts.ts';
+export * from './interval.ts';
 export * from './loop.ts';
 export * from './parallel-step.ts';
 export { type Restart, Restarts } from './restarts.ts';

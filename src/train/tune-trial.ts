@@ -16,7 +16,8 @@ import {
 } from '../features/index.ts';
 import { type Kernel, type NetworkShape, outputsOf } from '../kernel/index.ts';
 import { applyCalibration, HOURS, hourOfSession, networkOutputs } from '../model/index.ts';
-import { calibrate, scaledReturns, validationScore } from './calibrate.ts';
+import { calibrate, validationScore } from './calibrate.ts';
+import { scaledReturns } from './decoded-windows.ts';
 import { runTraining } from './loop.ts';
 import { forEachOutput } from './prepare.ts';
 import { epochOrder } from './sampler.ts';
