@@ -17,36 +17,24 @@ import { marketOf } from './market-model.ts';
 import type { FittedScaler, FlowColumns } from './recipe.ts';
 import { surpriseShift, volumeDeviationOf, volumePersistenceOf } from './usual-volume.ts';
 
-/** What a flow adds up: see {@link Flows.next}. */
-const [MOVE, SURGING, SQUARED, TIMED, EXPLAINED, LEADING] = [0, 1, 2, 3, 4, 5];
-const SOURCES = 6;
+/** Decays a minute of the flows that fade with time: three of each kind of move. */
+const QUICK = 0.7;
+const MIDDLE = 0.9;
+const SLOW = 0.96;
+/** How much faster flows on the volume's clock fade at a full surge, and a flow that is to feel it more. */
+const FADING = 0.15;
+const FADING_MORE = 0.28;
 
-const faded = (of: number, ...decays: number[]) => decays.map((decay) => ({ of, decay, fading: 0 }));
+/** Places of the flows: of the move, times the session clock, of what the factors explain; on the volume's clock; of the leader. */
+const MOVE = 0;
+const TIMED = 3;
+const EXPLAINED = 6;
+const ON_VOLUME = 9;
+const LEADING = 17;
+const FLOWS = 20;
 
-const FLOWS = [
-  ...faded(MOVE, 0.7, 0.9, 0.96),
-  ...faded(TIMED, 0.7, 0.9, 0.96),
-  ...faded(EXPLAINED, 0.7, 0.9, 0.96),
-  { of: MOVE, decay: 0.9, fading: 0.15 },
-  { of: SURGING, decay: 0.9, fading: 0.15 },
-  { of: SQUARED, decay: 0.9, fading: 0.15 },
-  { of: SURGING, decay: 0.7, fading: 0.15 },
-  { of: SQUARED, decay: 0.7, fading: 0.15 },
-  { of: SURGING, decay: 0.96, fading: 0.15 },
-  { of: MOVE, decay: 0.9, fading: 0.28 },
-  { of: SURGING, decay: 0.9, fading: 0.28 },
-  ...faded(LEADING, 0.7, 0.9, 0.96),
-];
-/** The leader's come last, and once more times the market's share in the symbol's moves. */
-const OWN_FLOWS = FLOWS.findIndex(({ of }) => of === LEADING);
-const LEADERS_FLOWS = FLOWS.length - OWN_FLOWS;
-
-/** Numbers that a run's flows give the linear forecast. */
-export const FLOW_INPUTS = FLOWS.length + LEADERS_FLOWS;
-
-const OF = Uint8Array.from(FLOWS, ({ of }) => of);
-const DECAY = Float64Array.from(FLOWS, ({ decay }) => decay);
-const FADING = Float64Array.from(FLOWS, ({ decay, fading }) => decay * fading);
+/** Numbers that a run's flows give the linear forecast: the leader's come again, times the market's share in the symbol's moves. */
+export const FLOW_INPUTS = 23;
 
 /** Steepness of the response to a surge of volume, standardised. */
 const STEEPNESS = 1.5;
@@ -80,8 +68,7 @@ function unitsOf(scaler: FittedScaler): FlowUnits {
 export class Flows {
   readonly #places: FlowColumns;
   readonly #units: FlowUnits;
-  readonly #flows = new Float64Array(FLOWS.length);
-  readonly #values = new Float64Array(SOURCES);
+  readonly #flows = new Float64Array(FLOWS);
   #minutes = 0;
   #trades = 0;
   /** Running means: of the surprises and their squares, of squared moves of the leader, the factors and the symbol. */
@@ -113,18 +100,28 @@ export class Flows {
   next(matrix: Float32Array, at: number): void {
     const places = this.#places;
     const flows = this.#flows;
-    const values = this.#values;
     const move = matrix[at + places.logReturn];
     const explained = matrix[at + places.explained];
     const surge = matrix[at + places.quiet] === 1 ? 0 : this.#surgeOf(matrix[at + places.surprise]);
-    values[MOVE] = move;
-    values[SURGING] = surge * move;
-    values[SQUARED] = surge * surge * move;
-    values[TIMED] = matrix[at + places.clock] * move;
-    values[EXPLAINED] = explained;
-    values[LEADING] = this.#leaderMoveOf(matrix[at + places.leader]);
-    for (let f = 0; f < flows.length; f++)
-      flows[f] = Math.min(1, DECAY[f] - FADING[f] * surge) * flows[f] + values[OF[f]];
+    const surging = surge * move;
+    const squared = surge * surging;
+    fadeWithTime(flows, MOVE, move);
+    fadeWithTime(flows, TIMED, matrix[at + places.clock] * move);
+    fadeWithTime(flows, EXPLAINED, explained);
+    fadeWithTime(flows, LEADING, this.#leaderMoveOf(matrix[at + places.leader]));
+    const left = 1 - FADING * surge;
+    const quick = QUICK * left;
+    const middle = Math.min(1, MIDDLE * left);
+    const slow = Math.min(1, SLOW * left);
+    const middleLess = Math.min(1, MIDDLE * (1 - FADING_MORE * surge));
+    flows[ON_VOLUME] = middle * flows[ON_VOLUME] + move;
+    flows[ON_VOLUME + 1] = middle * flows[ON_VOLUME + 1] + surging;
+    flows[ON_VOLUME + 2] = middle * flows[ON_VOLUME + 2] + squared;
+    flows[ON_VOLUME + 3] = quick * flows[ON_VOLUME + 3] + surging;
+    flows[ON_VOLUME + 4] = quick * flows[ON_VOLUME + 4] + squared;
+    flows[ON_VOLUME + 5] = slow * flows[ON_VOLUME + 5] + surging;
+    flows[ON_VOLUME + 6] = middleLess * flows[ON_VOLUME + 6] + move;
+    flows[ON_VOLUME + 7] = middleLess * flows[ON_VOLUME + 7] + surging;
     this.#minutes++;
     const share = 1 / Math.min(this.#minutes, MEAN_MINUTES);
     this.#explainedSquare += share * (explained * explained - this.#explainedSquare);
@@ -164,10 +161,11 @@ export class Flows {
     const flows = this.#flows;
     const seen = blind ? 0 : 1;
     const share = seen * this.#marketShare();
-    for (let f = 0; f < OWN_FLOWS; f++) out[at + f] = (OF[f] === EXPLAINED ? seen : 1) * unit * flows[f];
-    for (let f = OWN_FLOWS; f < flows.length; f++) {
+    for (let f = 0; f < LEADING; f++) out[at + f] = unit * flows[f];
+    if (blind) out.fill(0, at + EXPLAINED, at + ON_VOLUME);
+    for (let f = LEADING; f < FLOWS; f++) {
       out[at + f] = seen * flows[f];
-      out[at + f + LEADERS_FLOWS] = share * flows[f];
+      out[at + f + FLOWS - LEADING] = share * flows[f];
     }
   }
 
@@ -175,7 +173,7 @@ export class Flows {
   own(weights: Float64Array): number {
     const flows = this.#flows;
     let sum = 0;
-    for (let f = 0; f < OWN_FLOWS; f++) sum += weights[f] * flows[f];
+    for (let f = 0; f < LEADING; f++) sum += weights[f] * flows[f];
     return sum;
   }
 
@@ -184,10 +182,16 @@ export class Flows {
     const flows = this.#flows;
     const share = this.#marketShare();
     let sum = 0;
-    for (let f = OWN_FLOWS; f < flows.length; f++) sum += (weights[f] + share * weights[f + LEADERS_FLOWS]) * flows[f];
+    for (let f = LEADING; f < FLOWS; f++) sum += (weights[f] + share * weights[f + FLOWS - LEADING]) * flows[f];
     return sum;
   }
 }
 
 /** What the next square counts for after some, on top of what was known beforehand. */
 const weightAfter = (count: number): number => 1 / Math.min(count + 1 + PRIOR_MINUTES, MEAN_MINUTES);
+
+function fadeWithTime(flows: Float64Array, at: number, value: number): void {
+  flows[at] = QUICK * flows[at] + value;
+  flows[at + 1] = MIDDLE * flows[at + 1] + value;
+  flows[at + 2] = SLOW * flows[at + 2] + value;
+}
