@@ -11,12 +11,13 @@
  */
 
 import { type Bar, sessionAt } from '../bars/index.ts';
-import { type FlowRows, flowRowsOf } from './flow-rows.ts';
+import { FLOW_NUMBERS, type FlowRows, flowRowsOf } from './flow-rows.ts';
 import { type MarketModel, marketOf } from './market-model.ts';
 import { type Explainer, explainerOf, fillMarketRow } from './market-rows.ts';
 import { MarketTape } from './market-tape.ts';
 import type { FittedScaler, Recipe, WindowSet } from './recipe.ts';
 import { isUsable, logReturnOf, sharesOf } from './rows.ts';
+import { unscaled } from './scaling.ts';
 import { windowVolatility } from './volatility.ts';
 
 /** What became of a pushed bar. Only `window` and `warming` added a row. */
@@ -69,6 +70,8 @@ export class LiveMarket {
   readonly #tape: MarketTape | undefined;
   /** `[symbols * capacity, F]` */
   #matrix: Float32Array;
+  /** `[symbols * capacity, 2]` */
+  #flows: Float32Array;
   /** `[symbols * capacity]` log return of each row; multiples of 2^-23 that float32 holds exactly. */
   #logReturns: Float32Array;
   /** `[symbols * capacity]` 1 for a quiet row. */
@@ -79,6 +82,7 @@ export class LiveMarket {
     this.#scaler = scaler;
     this.#capacity = CAPACITY_IN_WINDOWS * recipe.windowLength;
     this.#matrix = new Float32Array(0);
+    this.#flows = new Float32Array(0);
     this.#logReturns = new Float32Array(0);
     this.#quiet = new Uint8Array(0);
     this.#market = recipe.market && marketOf(scaler);
@@ -167,21 +171,21 @@ export class LiveMarket {
       lastClose[w] = state.lastClose;
       volatility[w] = windowVolatility(sumOfSquares, T, state.lastClose, horizonMinutes);
     }
-    const unscaled: WindowSet = {
+    const windows: WindowSet = {
       recipe: name,
       symbols: ready,
       matrix: this.#matrix,
+      flows: this.#flows,
       starts,
       symbol: Int32Array.from({ length: N }, (_, w) => w),
       asOf,
       lastClose,
       targetClose: new Float64Array(N).fill(Number.NaN),
       volatility,
-      shift: new Float32Array(features.length),
-      gain: new Float32Array(features.length).fill(1),
-      scaleStride: 0,
+      scaling: unscaled(features.length),
+      scales: new Float32Array(0),
     };
-    return this.#recipe.scale(unscaled, this.#scaler);
+    return this.#recipe.scale(windows, this.#scaler);
   }
 
   /** Fills the columns of market and flows of a run's first `rows` rows. Minutes asked for here stand from now on. */
@@ -204,7 +208,7 @@ export class LiveMarket {
         const logReturn = this.#logReturns[runStart + row];
         fillMarketRow(this.#matrix, at, columns, explainer, market, logReturn, minute - state.sessionOpen);
       }
-      flows?.next(this.#matrix, at);
+      flows?.next(this.#matrix, at, this.#flows, runStart + row);
     }
     state.filled = rows;
   }
@@ -218,6 +222,7 @@ export class LiveMarket {
       const to = from + kept;
       const F = this.#recipe.features.length;
       this.#matrix.copyWithin(state.base * F, from * F, to * F);
+      this.#flows.copyWithin(state.base * FLOW_NUMBERS, from * FLOW_NUMBERS, to * FLOW_NUMBERS);
       this.#logReturns.copyWithin(state.base, from, to);
       this.#quiet.copyWithin(state.base, from, to);
       state.used = kept;
@@ -236,11 +241,14 @@ export class LiveMarket {
       const rows = Math.max(16, 2 * room) * this.#capacity;
       const matrix = new Float32Array(rows * F);
       matrix.set(this.#matrix);
+      const flows = new Float32Array(rows * FLOW_NUMBERS);
+      flows.set(this.#flows);
       const logReturns = new Float32Array(rows);
       logReturns.set(this.#logReturns);
       const quiet = new Uint8Array(rows);
       quiet.set(this.#quiet);
       this.#matrix = matrix;
+      this.#flows = flows;
       this.#logReturns = logReturns;
       this.#quiet = quiet;
     }

@@ -129,7 +129,7 @@ function sharedCopies(windows: WindowSet): WindowSet {
     shared.set(array);
     return shared;
   };
-  const { starts, symbol, asOf, lastClose, targetClose, volatility, shift, gain } = windows;
+  const { starts, symbol, asOf, lastClose, targetClose, volatility, scales } = windows;
   return {
     ...windows,
     starts: copy(starts),
@@ -138,7 +138,6 @@ function sharedCopies(windows: WindowSet): WindowSet {
     lastClose: copy(lastClose),
     targetClose: copy(targetClose),
     volatility: copy(volatility),
-    shift: copy(shift),
-    gain: copy(gain),
+    scales: copy(scales),
   };
 }

@@ -7,9 +7,11 @@
 
 import type { MarketBars } from '../bars/index.ts';
 import type { Allocate } from '../base/index.ts';
+import { FLOW_NUMBERS } from './flow-rows.ts';
 import type { BuildWindows, Recipe, RowRuns, WindowOptions, WindowSet } from './recipe.ts';
 import { SESSION_MINUTES } from './rows.ts';
 import { askedMinutes, FIRST_ROW, findRuns, RUN_FIELDS, type Runs, WINDOWS } from './runs.ts';
+import { unscaled } from './scaling.ts';
 import { windowVolatility } from './volatility.ts';
 
 /**
@@ -32,6 +34,8 @@ export const buildWindows: BuildWindows = (bars, recipe, options) => {
 export interface WindowArrays {
   /** `[rows, F]` */
   readonly matrix: Float32Array;
+  /** `[rows, 2]`, not filled here; empty for a recipe without flows. */
+  readonly flows: Float32Array;
   readonly starts: Int32Array;
   readonly symbol: Int32Array;
   readonly asOf: Int32Array;
@@ -43,10 +47,12 @@ export interface WindowArrays {
 /** Arrays with room for all that the runs hold; {@link fillRuns} fills all of it. */
 export function windowArrays({ rows, windows: N }: Runs, recipe: Recipe, allocate: Allocate): WindowArrays {
   const F = recipe.features.length;
+  const flows = recipe.flows ? rows * FLOW_NUMBERS : 0;
   const whole = () => new Int32Array(allocate(4 * N, true), 0, N);
   const numbers = () => new Float64Array(allocate(8 * N, true), 0, N);
   return {
     matrix: new Float32Array(allocate(4 * rows * F, true), 0, rows * F),
+    flows: new Float32Array(allocate(4 * flows, true), 0, flows),
     starts: whole(),
     symbol: whole(),
     asOf: whole(),
@@ -63,14 +69,12 @@ export function windowSetOf(
   runs: Runs,
   arrays: WindowArrays,
 ): WindowSet {
-  const F = recipe.features.length;
   return {
     recipe: recipe.name,
     symbols,
     ...arrays,
-    shift: new Float32Array(F),
-    gain: new Float32Array(F).fill(1),
-    scaleStride: 0,
+    scaling: unscaled(recipe.features.length),
+    scales: new Float32Array(0),
     runs: rowRuns(runs, minute),
   };
 }

@@ -4,7 +4,14 @@ import { test } from 'node:test';
 import { type MarketBars, sessionsBetween } from '../../src/bars/index.ts';
 import type { DayString } from '../../src/base/index.ts';
 import { auditLeakage, requireNoLeakage } from '../../src/evaluate/index.ts';
-import { buildWindows, type Recipe, recipeOf, type WindowOptions, type WindowSet } from '../../src/features/index.ts';
+import {
+  buildWindows,
+  type Recipe,
+  recipeOf,
+  unscaled,
+  type WindowOptions,
+  type WindowSet,
+} from '../../src/features/index.ts';
 import type { Model } from '../../src/model/index.ts';
 import { columnsOf, randomMarket } from '../features/fixtures.ts';
 
@@ -33,12 +40,13 @@ test('a scale that looks one row past the window is found', async () => {
     scale(windows, scaler) {
       const scaled = sound.scale(windows, scaler);
       const F = sound.features.length;
-      const gain = scaled.gain.map((value, i) => {
-        const w = Math.floor(i / F);
+      const S = scaled.scaling.width;
+      const scales = scaled.scales.map((value, i) => {
+        const w = Math.floor(i / S);
         const next = windows.matrix[(windows.starts[w] + sound.windowLength) * F];
-        return i % F === 0 && Number.isFinite(next) ? value * (1 + next) : value;
+        return i % S === 0 && Number.isFinite(next) ? value * (1 + next) : value;
       });
-      return { ...scaled, gain };
+      return { ...scaled, scales };
     },
   };
   assert.deepEqual(await failures(leaky), ['windows']);
@@ -68,14 +76,13 @@ test('the reference project’s random split is found, and nothing else of it', 
 });
 
 test('a recipe that does not see its own last bar is found: the audit would compare nothing', async () => {
-  const F = sound.features.length;
   const blind: Recipe = {
     ...sound,
     // Nor does it see others, should the sound one do so.
     ...{ market: undefined },
     fit: () => ({}),
     row: { ...sound.row, run() {} },
-    scale: (windows) => ({ ...windows, shift: new Float32Array(F), gain: new Float32Array(F).fill(1), scaleStride: 0 }),
+    scale: (windows) => ({ ...windows, scaling: unscaled(sound.features.length), scales: new Float32Array(0) }),
   };
   assert.deepEqual(await failures(blind), ['sensitivity']);
 });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Bar, sessionAt } from '../../src/bars/index.ts';
 import type { EpochMinute } from '../../src/base/index.ts';
-import { buildWindows, type Recipe, recipeOf } from '../../src/features/index.ts';
+import { buildWindows, kernelWindows, type Recipe, recipeOf } from '../../src/features/index.ts';
 import { bitsOf, columnsOf, keysOf, oracleWindows, randomMarket, SESSIONS } from './fixtures.ts';
 
 const returns = recipeOf('returns');
@@ -71,7 +71,8 @@ test('scales are those of the oracle and bound the inputs', () => {
     const bars = randomMarket(seed);
     const windows = returns.scale(buildWindows(columnsOf(bars), returns, { requireTarget: false }), {});
     const F = returns.features.length;
-    assert.equal(windows.scaleStride, F);
+    const scales = kernelWindows(windows);
+    assert.equal(scales.scaleStride, F);
     for (let w = 0; w < windows.starts.length; w++) {
       const column = (f: number) =>
         Array.from({ length: 60 }, (_, t) => windows.matrix[(windows.starts[w] + t) * F + f]);
@@ -80,8 +81,8 @@ test('scales are those of the oracle and bound the inputs', () => {
       const mean = volumes.reduce((a, b) => a + b) / 60;
       const deviation = Math.sqrt(volumes.reduce((sum, v) => sum + (v - mean) ** 2, 0) / 60);
       const rangeRms = Math.hypot(...column(2)) / Math.sqrt(60);
-      const shift = windows.shift.subarray(w * F, (w + 1) * F);
-      const gain = windows.gain.subarray(w * F, (w + 1) * F);
+      const shift = scales.shift.subarray(w * F, (w + 1) * F);
+      const gain = scales.gain.subarray(w * F, (w + 1) * F);
       assert.deepEqual([shift[0], shift[2], shift[3], shift[4], shift[5]], [0, 0, 0, 0, 0]);
       assert.deepEqual([gain[3], gain[4], gain[5]], [1, 1, 1]);
       near(gain[0] * minuteVolatility, 1, 1e-6, 'gain of the return');
@@ -109,8 +110,7 @@ test('scales do not depend on the order, the choice or the place of windows', as
     assert.equal(bitsOf(alone, i, 60, F), bitsOf(scaled, w, 60, F));
   });
   const chosen = selectWindows(scaled, indices);
-  assert.deepEqual(chosen.gain, alone.gain);
-  assert.deepEqual(chosen.shift, alone.shift);
+  assert.deepEqual(chosen.scales, alone.scales);
   assert.equal(chosen.matrix, windows.matrix);
 });
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Bar } from '../../src/bars/index.ts';
 import { epochMinute, Random } from '../../src/base/index.ts';
-import { buildWindows, recipeOf, type WindowSet } from '../../src/features/index.ts';
+import { buildWindows, kernelWindows, recipeOf, type WindowSet } from '../../src/features/index.ts';
 import { makeForecasts, type Predictor, replayForecasts } from '../../src/stream/index.ts';
 import { CLOSE, MODEL, marketOf, NEXT_OPEN, OPEN, readerOf } from './fixtures.ts';
 
@@ -41,7 +41,8 @@ const predictor: Predictor = {
   ...MODEL,
   recipe,
   scaler: {},
-  async predict({ matrix, starts, shift, gain, scaleStride }: WindowSet) {
+  async predict(windows: WindowSet) {
+    const { matrix, starts, shift, gain, scaleStride } = kernelWindows(windows);
     const F = recipe.features.length;
     const predictedReturn = Float64Array.from(starts, (start, i) => {
       let sum = 0;

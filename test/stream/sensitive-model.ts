@@ -1,7 +1,7 @@
 /** A made-up market, and a model whose answer changes with any bit of a window. */
 import type { Bar } from '../../src/bars/index.ts';
 import { epochMinute, Random } from '../../src/base/index.ts';
-import { buildWindows, type FittedScaler, recipeOf, type WindowSet } from '../../src/features/index.ts';
+import { buildWindows, type FittedScaler, kernelWindows, recipeOf, type WindowSet } from '../../src/features/index.ts';
 import type { Forecast, Predictor } from '../../src/stream/index.ts';
 import { MODEL, marketOf, OPEN } from './fixtures.ts';
 
@@ -39,7 +39,8 @@ export function sensitiveModel(scaler: FittedScaler, weightsHash = MODEL.weights
     weightsHash,
     recipe,
     scaler,
-    async predict({ matrix, starts, shift, gain, scaleStride }: WindowSet) {
+    async predict(windows: WindowSet) {
+      const { matrix, starts, shift, gain, scaleStride } = kernelWindows(windows);
       const predictedReturn = Float64Array.from(starts, (start, i) => {
         let sum = 0;
         for (let k = 0; k < T * F; k++) {
