@@ -249,8 +249,8 @@ function sameInputs(a: WindowSet, i: number, b: WindowSet, j: number, recipe: Re
   const [ofA, ofB] = [kernelWindows(rangeOfWindows(a, i, i + 1)), kernelWindows(rangeOfWindows(b, j, j + 1))];
   for (let f = 0; f < F; f++)
     if (!Object.is(ofA.shift[f], ofB.shift[f]) || !Object.is(ofA.gain[f], ofB.gain[f])) return false;
-  const length = recipe.windowLength * F;
-  const [fromA, fromB] = [a.starts[i] * F, b.starts[j] * F];
+  const length = recipe.windowLength * recipe.columns;
+  const [fromA, fromB] = [a.starts[i] * recipe.columns, b.starts[j] * recipe.columns];
   for (let k = 0; k < length; k++) if (!Object.is(a.matrix[fromA + k], b.matrix[fromB + k])) return false;
   return true;
 }

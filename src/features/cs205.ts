@@ -115,6 +115,7 @@ export const cs205Recipe: Recipe = {
   windowLength: WINDOW_LENGTH,
   horizonMinutes: 5,
   features: FEATURES,
+  columns: F,
   oneMinuteReturns: { feature: 0, holds: 'close' },
   row,
   quiet: { longestRun: 0, most: 0 },

@@ -54,8 +54,8 @@ export interface FlowStep {
   readonly kind: 'flows';
   readonly blocks: number;
   readonly columns: FlowColumns;
-  /** F */
-  readonly features: number;
+  /** Numbers of a row. */
+  readonly width: number;
   readonly scaler: FittedScaler;
   readonly windows: Pick<WindowSet, 'matrix' | 'flows' | 'runs'>;
 }
@@ -65,15 +65,15 @@ const BLOCKS = 64;
 /** How the flows of all rows are filled, in place, once the market's columns are. */
 export function* fillingFlows(
   { matrix, flows, runs }: WindowSet,
-  { flows: columns, features }: Pick<Recipe, 'flows' | 'features'>,
+  { flows: columns, columns: width }: Pick<Recipe, 'flows' | 'columns'>,
   scaler: FittedScaler,
 ): Generator<FlowStep, void, void> {
   if (columns === undefined || runs === undefined || linesOf(scaler) === undefined) return;
   const blocks = Math.min(BLOCKS, runs.firstRow.length);
-  yield { kind: 'flows', blocks, columns, features: features.length, scaler, windows: { matrix, flows, runs } };
+  yield { kind: 'flows', blocks, columns, width, scaler, windows: { matrix, flows, runs } };
 }
 
-export function flowsWork({ blocks, columns, features: F, scaler, windows }: FlowStep): (block: number) => void {
+export function flowsWork({ blocks, columns, width, scaler, windows }: FlowStep): (block: number) => void {
   const rows = flowRowsOf({ flows: columns }, scaler)!;
   const { matrix, flows } = windows;
   const { firstRow } = windows.runs!;
@@ -83,7 +83,7 @@ export function flowsWork({ blocks, columns, features: F, scaler, windows }: Flo
     for (let run = Math.floor((block * runs) / blocks); run < last; run++) {
       rows.begin();
       const end = run + 1 < runs ? firstRow[run + 1] : flows.length / FLOW_NUMBERS;
-      for (let row = firstRow[run]; row < end; row++) rows.next(matrix, row * F, flows, row);
+      for (let row = firstRow[run]; row < end; row++) rows.next(matrix, row * width, flows, row);
     }
   };
 }
@@ -91,27 +91,22 @@ export function flowsWork({ blocks, columns, features: F, scaler, windows }: Flo
 /** The flows of rows that are asked for in their order, whichever lie between. */
 export class FlowsAt {
   readonly #windows: Pick<WindowSet, 'matrix' | 'runs'>;
-  readonly #features: number;
+  readonly #width: number;
   readonly #flows: Flows;
   /** The first row after the run that the flows are of, and the next row that they are to be given. */
   #end = 0;
   #next = 0;
 
-  constructor(
-    windows: Pick<WindowSet, 'matrix' | 'runs'>,
-    features: number,
-    columns: FlowColumns,
-    scaler: FittedScaler,
-  ) {
+  constructor(windows: Pick<WindowSet, 'matrix' | 'runs'>, width: number, columns: FlowColumns, scaler: FittedScaler) {
     this.#windows = windows;
-    this.#features = features;
+    this.#width = width;
     this.#flows = new Flows(columns, scaler);
   }
 
   at(row: number): Flows {
     const { matrix } = this.#windows;
     if (row >= this.#end || row < this.#next - 1) this.#seek(row);
-    for (; this.#next <= row; this.#next++) this.#flows.next(matrix, this.#next * this.#features);
+    for (; this.#next <= row; this.#next++) this.#flows.next(matrix, this.#next * this.#width);
     return this.#flows;
   }
 
@@ -125,7 +120,7 @@ export class FlowsAt {
       else high = middle;
     }
     this.#next = firstRow[low];
-    this.#end = low + 1 < firstRow.length ? firstRow[low + 1] : matrix.length / this.#features;
+    this.#end = low + 1 < firstRow.length ? firstRow[low + 1] : matrix.length / this.#width;
     this.#flows.begin();
   }
 }

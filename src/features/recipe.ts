@@ -37,7 +37,7 @@ export interface TrainingDefaults {
 /** N windows of a market in one flat feature matrix, each ending at a bar that traded. */
 export interface WindowSet {
   readonly recipe: RecipeName;
-  /** `[rows, F]`, row-major. */
+  /** `[rows, columns]`, row-major. */
   readonly matrix: Float32Array;
   /** `[N]` first row of each window. */
   readonly starts: Int32Array;
@@ -129,6 +129,8 @@ export interface Recipe {
   readonly horizonMinutes: number;
   /** Names of the F features. */
   readonly features: readonly string[];
+  /** How many of them the matrix holds, the first ones; the others are 1 in every row before they are scaled. */
+  readonly columns: number;
   /** The feature that gives one-minute log returns in the unscaled matrix, and whether it holds them or closes. */
   readonly oneMinuteReturns: { readonly feature: number; readonly holds: 'logReturn' | 'close' };
   /** What a minute's row of the matrix holds: the one formula of batch and live. */

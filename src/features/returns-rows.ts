@@ -20,10 +20,12 @@ const OF_ROWS = [
   'surprise',
   'leader',
 ];
-/** Constant over a window: 1 in every row, and the window's own scale makes them what they are. */
+/** Constant over a window: 1 in every row, so none stands there, and the window's own scale makes them what they are. */
 const OF_WINDOWS = ['linear', 'volatility', 'tick', 'liquidity', ...LINEAR_DEVIATIONS.map(({ name }) => name)];
 const FEATURES = [...OF_ROWS, ...OF_WINDOWS];
 export const F = FEATURES.length;
+/** Numbers of a row in the matrix. */
+export const COLUMNS = OF_ROWS.length;
 export const [RETURN, VOLUME, RANGE, CLOSE_POSITION, QUIET, CLOCK] = [0, 1, 2, 3, 4, 5];
 export const [EXPLAINED, PEERS, TURBULENCE, STRAIN, SURPRISE, LEADER] = [6, 7, 8, 9, 10, 11];
 export const [LINEAR, VOLATILITY, TICK, LIQUIDITY] = [12, 13, 14, 15];
@@ -57,10 +59,9 @@ export const FLOW_COLUMNS = {
 };
 
 // A loop reads what a module exports from memory each time, and this file's own constants never.
-const WIDTH = F;
-const FIRST_CONSTANT = OF_ROWS.length;
+const WIDTH = COLUMNS;
 
-const BLANK = Float32Array.from({ length: F }, (_, f) => (f >= FIRST_CONSTANT ? 1 : 0));
+const BLANK = new Float32Array(COLUMNS);
 
 const clockAt = (minutesSinceOpen: number): number => (2 * minutesSinceOpen) / SESSION_MINUTES - 1;
 /** By minute since the open. */
@@ -90,11 +91,10 @@ function fillBar(
   matrix[at + 9] = 0;
   matrix[at + 10] = logVolume;
   matrix[at + 11] = 0;
-  for (let f = FIRST_CONSTANT; f < WIDTH; f++) matrix[at + f] = 1;
 }
 
 function fillQuiet(matrix: Float32Array, at: number, _close: number, minutesSinceOpen: number): void {
-  for (let f = 0; f < WIDTH; f++) matrix[at + f] = BLANK[f];
+  for (let f = 0; f < WIDTH; f++) matrix[at + f] = 0;
   matrix[at + 4] = 1;
   matrix[at + 5] = CLOCKS[minutesSinceOpen];
 }
@@ -127,6 +127,7 @@ export const RETURNS_ROWS = {
   windowLength: WINDOW_LENGTH,
   horizonMinutes: HORIZON_MINUTES,
   features: FEATURES,
+  columns: COLUMNS,
   oneMinuteReturns: { feature: RETURN, holds: 'logReturn' },
   row,
   quiet: { longestRun: 15, most: 45 },

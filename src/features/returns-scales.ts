@@ -5,6 +5,7 @@ import { logAboveOne, logRatio } from './logarithms.ts';
 import type { FittedScaler, WindowSet } from './recipe.ts';
 import { ResidualPaths } from './residual-paths.ts';
 import {
+  COLUMNS,
   DEVIATION,
   EXPLAINED,
   F,
@@ -61,6 +62,7 @@ const DEVIATIONS = Int32Array.from(LINEAR_DEVIATIONS, ({ place }) => place);
 const S = OWN_DEVIATION + DEVIATIONS.length;
 
 export const RETURNS_SCALING: Scaling = {
+  columns: COLUMNS,
   shift: new Float32Array(F),
   gain: new Float32Array(F).fill(1),
   width: S,
@@ -81,7 +83,7 @@ export const RETURNS_SCALING: Scaling = {
 };
 
 // A loop reads what another module exports from memory each time, and this file's own constants never.
-const WIDTH = F;
+const WIDTH = COLUMNS;
 const T = WINDOW_LENGTH;
 const VOLUME_AT = VOLUME;
 const RANGE_AT = RANGE;

@@ -9,7 +9,7 @@
  */
 import type { DecodedOutputs, Recipe, WindowSet } from './recipe.ts';
 import { fit, fitting, fitWork, type ReturnsFitStep } from './returns-fit.ts';
-import { F, RETURNS_ROWS, STRAIN, WINDOW_LENGTH } from './returns-rows.ts';
+import { COLUMNS, F, RETURNS_ROWS, STRAIN, WINDOW_LENGTH } from './returns-rows.ts';
 import { linearOf, liquidityOf, scale, scaledReturns } from './returns-scales.ts';
 
 /** Quantile levels of the outputs: the middles of 15 equal parts, so that their mean is the forecast's. */
@@ -46,7 +46,7 @@ function decode(output: Float32Array, windows: WindowSet): DecodedOutputs {
     network[w] = mean * volatility[w];
     below[w] = Math.max(LEAST_DISTANCE, mean - output[w * O + LOW]) * volatility[w];
     above[w] = Math.max(LEAST_DISTANCE, output[w * O + HIGH] - mean) * volatility[w];
-    strain[w] = matrix[(starts[w] + WINDOW_LENGTH - 1) * F + STRAIN];
+    strain[w] = matrix[(starts[w] + WINDOW_LENGTH - 1) * COLUMNS + STRAIN];
     liquidity[w] = liquidityOf(windows, w);
   }
   return { parts: [linear, network], below, above, strain, liquidity };

@@ -7,6 +7,8 @@ import type { Windows } from '../kernel/index.ts';
 import type { WindowSet } from './recipe.ts';
 
 export interface Scaling {
+  /** Features that the matrix holds, the first ones; the others are 1 in every row. */
+  readonly columns: number;
   /** `[F]` what a feature is shifted by, and multiplied with then, where a window has nothing of its own. */
   readonly shift: Float32Array;
   readonly gain: Float32Array;
@@ -18,7 +20,8 @@ export interface Scaling {
 }
 
 /** All windows alike. @param shift, gain `[F]` */
-export const scaledAlike = (shift: Float32Array, gain: Float32Array): Scaling => ({
+export const scaledAlike = (shift: Float32Array, gain: Float32Array, columns = shift.length): Scaling => ({
+  columns,
   shift,
   gain,
   width: 0,
@@ -27,8 +30,8 @@ export const scaledAlike = (shift: Float32Array, gain: Float32Array): Scaling =>
 });
 
 /** Inputs as they are. */
-export const unscaled = (features: number): Scaling =>
-  scaledAlike(new Float32Array(features), new Float32Array(features).fill(1));
+export const unscaled = (features: number, columns = features): Scaling =>
+  scaledAlike(new Float32Array(features), new Float32Array(features).fill(1), columns);
 
 type KernelScales = Pick<Windows, 'shift' | 'gain' | 'scaleStride'>;
 
@@ -75,5 +78,5 @@ export class BatchScales {
 /** A window set as a kernel takes it, with arrays of its own for the scales. */
 export function kernelWindows({ matrix, starts, scaling, scales }: WindowSet): Windows {
   const count = starts.length;
-  return { matrix, starts, ...new BatchScales(scaling, count).of(scales, count) };
+  return { matrix, columns: scaling.columns, starts, ...new BatchScales(scaling, count).of(scales, count) };
 }

@@ -19,7 +19,7 @@ import { windowVolatility } from './volatility.ts';
  * minutes of one run that ends at a bar, with at most `recipe.quiet.most` quiet minutes among them. Its target is the
  * last price at asOf + horizon - 1 when the run reaches that far; a run ends at its last bar.
  *
- * Cost: linear in the bars; 4F bytes a row and 36 a window besides the bars themselves.
+ * Cost: linear in the bars; 4 bytes a number of a row and 36 a window besides the bars themselves.
  *
  * @throws BARCAST_E_INTERNAL when a symbol's bars are not in order of time, each minute once
  */
@@ -32,7 +32,7 @@ export const buildWindows: BuildWindows = (bars, recipe, options) => {
 
 /** What the second pass fills: rows of the matrix, and everything that is known of each window. */
 export interface WindowArrays {
-  /** `[rows, F]` */
+  /** `[rows, columns]` */
   readonly matrix: Float32Array;
   /** `[rows, 2]`, not filled here; empty for a recipe without flows. */
   readonly flows: Float32Array;
@@ -46,12 +46,11 @@ export interface WindowArrays {
 
 /** Arrays with room for all that the runs hold; {@link fillRuns} fills all of it. */
 export function windowArrays({ rows, windows: N }: Runs, recipe: Recipe, allocate: Allocate): WindowArrays {
-  const F = recipe.features.length;
   const flows = recipe.flows ? rows * FLOW_NUMBERS : 0;
   const whole = () => new Int32Array(allocate(4 * N, true), 0, N);
   const numbers = () => new Float64Array(allocate(8 * N, true), 0, N);
   return {
-    matrix: new Float32Array(allocate(4 * rows * F, true), 0, rows * F),
+    matrix: new Float32Array(allocate(4 * rows * recipe.columns, true), 0, rows * recipe.columns),
     flows: new Float32Array(allocate(4 * flows, true), 0, flows),
     starts: whole(),
     symbol: whole(),
@@ -73,7 +72,7 @@ export function windowSetOf(
     recipe: recipe.name,
     symbols,
     ...arrays,
-    scaling: unscaled(recipe.features.length),
+    scaling: unscaled(recipe.features.length, recipe.columns),
     scales: new Float32Array(0),
     runs: rowRuns(runs, minute),
   };
@@ -90,7 +89,6 @@ export function fillRuns(
   arrays: WindowArrays,
   window: number,
 ): void {
-  const F = recipe.features.length;
   const logReturns = new Float64Array(SESSION_MINUTES);
   let windows = window;
   for (let run = firstRun; run < endRun; run++) {
@@ -98,7 +96,7 @@ export function fillRuns(
     const first = runFields[at + 1];
     const last = runFields[at + 2];
     const firstRow = runFields[at + FIRST_ROW];
-    recipe.row.run(arrays.matrix, firstRow * F, bars, first, last, runFields[at + 4], logReturns);
+    recipe.row.run(arrays.matrix, firstRow * recipe.columns, bars, first, last, runFields[at + 4], logReturns);
     fillWindows(bars, recipe, options, runFields[at], first, last, firstRow, logReturns, arrays, windows);
     windows += runFields[at + WINDOWS];
   }

@@ -147,11 +147,11 @@ export class MarketWindows {
 }
 
 /** The same windows over rows of their own. */
-function withOwnRows(windows: WindowSet, { windowLength: T, features }: Recipe): WindowSet {
-  const size = T * features.length;
+function withOwnRows(windows: WindowSet, { windowLength: T, columns }: Recipe): WindowSet {
+  const size = T * columns;
   const matrix = new Float32Array(windows.starts.length * size);
   windows.starts.forEach((start, w) => {
-    const from = start * features.length;
+    const from = start * columns;
     matrix.set(windows.matrix.subarray(from, from + size), w * size);
   });
   return { ...windows, matrix, starts: windows.starts.map((_, w) => w * T) };

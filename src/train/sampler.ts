@@ -50,7 +50,7 @@ export class Batches {
    * it whose first sequence has place `firstSequence` in the whole.
    */
   gather(indices: Int32Array, loss: Loss, dropoutSeed: number, step: number, firstSequence = 0): TrainingBatch {
-    const { starts, scales, matrix } = this.#windows;
+    const { starts, scaling, scales, matrix } = this.#windows;
     const outputs = this.#outputs;
     const count = indices.length;
     for (let b = 0; b < count; b++) {
@@ -60,6 +60,7 @@ export class Batches {
     }
     return {
       matrix,
+      columns: scaling.columns,
       starts: this.#starts.subarray(0, count),
       ...this.#scales.of(scales, count, indices),
       targets: this.#batchTargets.subarray(0, count * outputs),

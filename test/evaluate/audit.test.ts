@@ -39,7 +39,7 @@ test('a scale that looks one row past the window is found', async () => {
     ...sound,
     scale(windows, scaler) {
       const scaled = sound.scale(windows, scaler);
-      const F = sound.features.length;
+      const F = sound.columns;
       const S = scaled.scaling.width;
       const scales = scaled.scales.map((value, i) => {
         const w = Math.floor(i / S);
@@ -82,7 +82,11 @@ test('a recipe that does not see its own last bar is found: the audit would comp
     ...{ market: undefined },
     fit: () => ({}),
     row: { ...sound.row, run() {} },
-    scale: (windows) => ({ ...windows, scaling: unscaled(sound.features.length), scales: new Float32Array(0) }),
+    scale: (windows) => ({
+      ...windows,
+      scaling: unscaled(sound.features.length, sound.columns),
+      scales: new Float32Array(0),
+    }),
   };
   assert.deepEqual(await failures(blind), ['sensitivity']);
 });
@@ -90,7 +94,7 @@ test('a recipe that does not see its own last bar is found: the audit would comp
 test('a model that peeks past its windows is found, one that does not passes', async () => {
   const windows = (some: MarketBars, options: WindowOptions) => sound.scale(buildWindows(some, sound, options), {});
   const answer = (rows: number) => async (windows: WindowSet) => {
-    const F = sound.features.length;
+    const F = sound.columns;
     const predictedReturn = Float64Array.from(windows.starts, (start) => windows.matrix[(start + rows) * F] ?? 0);
     return { predictedReturn, low: predictedReturn, high: predictedReturn };
   };

@@ -34,7 +34,7 @@ const COLUMNS = {
   explained: place('explained'),
   peers: place('peers'),
 };
-const F = recipe.features.length;
+const F = recipe.columns;
 const bytes = (array: Float32Array) => Buffer.from(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
 
 test('a fit on threads has the bits of one in place, and so has all that follows from it', async () => {

@@ -187,12 +187,26 @@ function oracleRuns(own: Map<number, Bar>, session: Session, longestRun: number)
 }
 
 /** Everything of window w that a forecast depends on, as text that differs when a bit does. */
-export function bitsOf(windows: WindowSet, w: number, windowLength: number, features: number): string {
-  const rows = windows.matrix.slice(windows.starts[w] * features, (windows.starts[w] + windowLength) * features);
+export function bitsOf(windows: WindowSet, w: number, windowLength: number): string {
+  const { columns } = windows.scaling;
+  const rows = windows.matrix.slice(windows.starts[w] * columns, (windows.starts[w] + windowLength) * columns);
   const { shift, gain } = kernelWindows(rangeOfWindows(windows, w, w + 1));
   const scales = [shift.slice(), gain.slice()];
   const others = Float64Array.of(windows.lastClose[w], windows.volatility[w]);
   return [rows, ...scales, others].map((part) => Buffer.from(part.buffer).toString('base64')).join(' ');
+}
+
+/** `[B, T * F]` what a kernel sees of each window. */
+export function inputsOf(windows: WindowSet, { windowLength: T, features }: Recipe): Float64Array[] {
+  const { matrix, starts, shift, gain, scaleStride, columns = features.length } = kernelWindows(windows);
+  return Array.from(starts, (start, i) =>
+    Float64Array.from({ length: T * features.length }, (_, k) => {
+      const f = k % features.length;
+      const t = (k - f) / features.length;
+      const value = f < columns ? matrix[(start + t) * columns + f] : 1;
+      return (value - shift[i * scaleStride + f]) * gain[i * scaleStride + f];
+    }),
+  );
 }
 
 /** `symbol@asOf` of every window, in order. */

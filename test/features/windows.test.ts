@@ -20,7 +20,7 @@ function compareWithOracle(bars: Bar[], recipe: Recipe): number {
     keysOf(all),
     oracle.map((window) => `${window.symbol}@${window.asOf}`),
   );
-  const F = recipe.features.length;
+  const F = recipe.columns;
   const limit = (x: number) => Math.max(-0.5, Math.min(0.5, x));
   oracle.forEach((window, w) => {
     const last = window.minutes.at(-1)!;
@@ -75,7 +75,7 @@ test('scales are those of the oracle and bound the inputs', () => {
     assert.equal(scales.scaleStride, F);
     for (let w = 0; w < windows.starts.length; w++) {
       const column = (f: number) =>
-        Array.from({ length: 60 }, (_, t) => windows.matrix[(windows.starts[w] + t) * F + f]);
+        Array.from({ length: 60 }, (_, t) => windows.matrix[(windows.starts[w] + t) * returns.columns + f]);
       const minuteVolatility = windows.volatility[w] / Math.sqrt(5);
       const volumes = column(1);
       const mean = volumes.reduce((a, b) => a + b) / 60;
@@ -102,12 +102,11 @@ test('scales do not depend on the order, the choice or the place of windows', as
   const { selectWindows } = await import('../../src/features/index.ts');
   const windows = buildWindows(columnsOf(randomMarket(3)), returns, { requireTarget: false });
   const scaled = returns.scale(windows, {});
-  const F = returns.features.length;
   const N = windows.starts.length;
   const indices = Int32Array.from({ length: 400 }, (_, i) => (i * 7919) % N);
   const alone = returns.scale(selectWindows(windows, indices), {});
   indices.forEach((w, i) => {
-    assert.equal(bitsOf(alone, i, 60, F), bitsOf(scaled, w, 60, F));
+    assert.equal(bitsOf(alone, i, 60), bitsOf(scaled, w, 60));
   });
   const chosen = selectWindows(scaled, indices);
   assert.deepEqual(chosen.scales, alone.scales);
@@ -193,7 +192,7 @@ test('asOfFrom and asOfTo choose windows and change none of them', () => {
     wanted.map((w) => keysOf(all)[w]),
   );
   wanted.forEach((w, i) => {
-    assert.equal(bitsOf(part, i, 60, returns.features.length), bitsOf(all, w, 60, returns.features.length));
+    assert.equal(bitsOf(part, i, 60), bitsOf(all, w, 60));
   });
   assert.ok(part.matrix.length < all.matrix.length);
 });

@@ -54,7 +54,7 @@ function windowsOf(N: number): WindowSet {
     lastClose: new Float64Array(N).fill(100),
     targetClose: new Float64Array(N).fill(Number.NaN),
     volatility: new Float64Array(N).fill(0.001),
-    matrix: new Float32Array(recipe.windowLength * recipe.features.length).fill(0.1),
+    matrix: new Float32Array(recipe.windowLength * recipe.columns).fill(0.1),
     starts: new Int32Array(N),
     flows: new Float32Array(0),
     scaling: RETURNS_SCALING,

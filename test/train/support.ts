@@ -48,6 +48,7 @@ function sample(): LoadedShard & { validation: Int32Array } {
     starts: Int32Array.from({ length: count }, (_, w) => w),
     flows: new Float32Array(0),
     scaling: {
+      columns: F,
       shift: new Float32Array(F),
       gain: new Float32Array(F).fill(1),
       width: 2 * F,
