@@ -4,7 +4,6 @@
  * which are made batch by batch.
  */
 import type { Windows } from '../kernel/index.ts';
-import type { WindowSet } from './recipe.ts';
 
 export interface Scaling {
   /** Features that the matrix holds, the first ones; the others are 1 in every row. */
@@ -75,8 +74,16 @@ export class BatchScales {
   }
 }
 
+/** What a window set holds that a kernel needs. */
+interface ScaledWindows {
+  readonly matrix: Float32Array;
+  readonly starts: Int32Array;
+  readonly scaling: Scaling;
+  readonly scales: Float32Array;
+}
+
 /** A window set as a kernel takes it, with arrays of its own for the scales. */
-export function kernelWindows({ matrix, starts, scaling, scales }: WindowSet): Windows {
+export function kernelWindows({ matrix, starts, scaling, scales }: ScaledWindows): Windows {
   const count = starts.length;
   return { matrix, columns: scaling.columns, starts, ...new BatchScales(scaling, count).of(scales, count) };
 }
