@@ -108,7 +108,8 @@ describe('the training loop', () => {
     assert.deepEqual([steps, stepped], [12_000, 12_000]);
     const whole = await runTraining({ ...baseRun(kernel), settings: small });
     assert.equal(weightsHash(weights), weightsHash(whole.weights));
-    assert.ok(kept.every((step, i) => step > (kept[i - 1] ?? 0)));
+    // An epoch ends with a checkpoint of its own, which may be of the same step.
+    assert.ok(kept.every((step, i) => step >= (kept[i - 1] ?? 0)));
     assert.equal(kept.at(-1), 12_000);
   });
 
