@@ -38,8 +38,8 @@ export class FlowRows {
     flows.next(matrix, at);
     const blind = isBlindRow(matrix, at, this.#columns);
     const weights = blind ? this.#blind : this.#sighted;
-    into[2 * row] = flows.own(weights);
-    into[2 * row + 1] = blind ? 0 : flows.leading(weights);
+    into[FLOW_NUMBERS * row] = flows.own(weights);
+    into[FLOW_NUMBERS * row + 1] = blind ? 0 : flows.leading(weights);
   }
 }
 

@@ -41,7 +41,8 @@ const PENALTY = 0.03;
 const LEAST_WINDOWS_AN_INPUT = 20;
 
 const limited = (x: number): number => Math.max(-1, Math.min(1, x));
-const smoothlyLimited = (x: number): number => (Math.abs(x + 1) - Math.abs(x - 1)) / 2;
+/** The same to the last bits and without a branch, which would go the unforeseen way for half of the windows. */
+const limitedWithoutBranch = (x: number): number => (Math.abs(x + 1) - Math.abs(x - 1)) / 2;
 
 /**
  * Writes the inputs of the window whose last row is `last` to `out` `[LINEAR_INPUTS]`.
@@ -157,8 +158,8 @@ export class QuickForecast {
       const ofPeers = paths.fromPeers(place, minutes) * share;
       found[span] = ofMarket;
       found[n + span] = ofPeers;
-      market += weights[span] * ofMarket + weights[n + span] * smoothlyLimited(ofMarket);
-      peers += weights[2 * n + span] * ofPeers + weights[3 * n + span] * smoothlyLimited(ofPeers);
+      market += weights[span] * ofMarket + weights[n + span] * limitedWithoutBranch(ofMarket);
+      peers += weights[2 * n + span] * ofPeers + weights[3 * n + span] * limitedWithoutBranch(ofPeers);
     }
     return market + peers;
   }

@@ -162,7 +162,7 @@ export function scale(windows: WindowSet, scaler: FittedScaler, into?: Float32Ar
     const blind = isBlindRow(matrix, last * WIDTH, FLOW_COLUMNS);
     const linear = blind ? blindly : sighted;
     if (!linear) {
-      scales.fill(0, at + OWN_LINEAR, at + OWN_LINEAR + 1);
+      scales[at + OWN_LINEAR] = 0;
       scales.fill(0, at + OWN_DEVIATION, at + S);
       continue;
     }

@@ -69,11 +69,13 @@ export const PIECES_BYTES = 900e6;
 const PIECES_HELD = 3;
 const BAR_BYTES = 44;
 
+/** No recipe has more of a window's own scales: `returns` has 15 numbers of float32. */
+const MOST_SCALE_BYTES = 64;
+
 /** Bytes that a row of bars costs once windows are made of it: its row of the matrix, its window, scales and targets. */
 function windowBytes(recipe: Recipe): number {
   const flows = recipe.flows ? 8 : 0;
-  const scales = 64;
-  return 4 * recipe.columns + flows + 36 + scales + 4 + 4 * outputsOf(recipe.network) + 8;
+  return 4 * recipe.columns + flows + 36 + MOST_SCALE_BYTES + 4 + 4 * outputsOf(recipe.network) + 8;
 }
 
 /** About what a training with all bars in memory takes. */

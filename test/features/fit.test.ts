@@ -50,6 +50,7 @@ test('a fit on threads has the bits of one in place, and so has all that follows
     assert.ok(bytes(windows.matrix).equals(bytes(expected.matrix)), 'the columns of the market are filled');
     await fillMarketOnThreads(windows, recipe, scaler, market, { apart });
     assert.ok(bytes(windows.matrix).equals(bytes(expected.matrix)), 'and are so again');
+    assert.ok(bytes(windows.flows).equals(bytes(expected.flows)), 'and so are the flows');
     const { windows: scaled, targets } = await scaleOnThreads(windows, recipe, scaler, { apart });
     const wanted = recipe.scale(expected, scaler);
     assert.ok(bytes(scaled.scales).equals(bytes(wanted.scales)));

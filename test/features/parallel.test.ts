@@ -34,7 +34,17 @@ function shared(bars: MarketBars): MarketBars {
 }
 
 const market = columnsOf(randomMarket(11, 110));
-const ARRAYS = ['matrix', 'starts', 'symbol', 'asOf', 'lastClose', 'targetClose', 'volatility', 'scales'] as const;
+const ARRAYS = [
+  'matrix',
+  'flows',
+  'starts',
+  'symbol',
+  'asOf',
+  'lastClose',
+  'targetClose',
+  'volatility',
+  'scales',
+] as const;
 
 function assertSame(found: WindowSet, expected: WindowSet): void {
   assert.deepEqual([found.recipe, found.symbols, found.scaling], [expected.recipe, expected.symbols, expected.scaling]);
