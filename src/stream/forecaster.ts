@@ -122,8 +122,8 @@ export class Forecaster {
 
   /**
    * The first step: asks which models forecast now and takes bars that arrived together.
-   * @param pending what was taken before and is still to be forecast, oldest first: a model with another recipe, if one
-   *   came, needs windows of it
+   * @param pending everything that was taken since the oldest that is still to be forecast, in the order taken: a model
+   *   with another recipe, if one came, needs windows of it
    * @param copy whether what is returned is to keep its rows for as long as it is held
    * @returns the windows that became ready. They keep their rows for {@link minutesHeld} minutes of bars, or as `copy` says
    */

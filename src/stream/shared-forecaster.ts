@@ -124,6 +124,8 @@ class Run {
   /** Every record up to here has been forecast. */
   #doneTo: number;
   readonly #pending = new Map<number, Pending>();
+  /** What was taken since the oldest of them, forecast or not, in that order. */
+  #taken: { readonly sequence: number; readonly minutes: readonly TakenMinute[] }[] = [];
   /** Records that others have forecast before they were taken here. */
   readonly #doneEarly = new Set<number>();
   /** Forecasts a batch that the server handed it. */
@@ -221,14 +223,24 @@ class Run {
     await this.#inTurn(async () => {
       // A batch of many minutes would write over its own rows.
       const copied = newest - oldest >= this.forecaster.minutesHeld / 2;
-      const held = [...this.#pending.values()].flatMap((pending) => pending.taken);
-      const taken = this.forecaster.take(bars, held, copied);
+      const taken = this.forecaster.take(bars, this.#takenSincePending(), copied);
       const pending = { taken, recordedAtMs, arrivedAtMs, takenAtMs: performance.now(), oldest, copied };
       if (!this.#doneEarly.delete(sequence) && sequence > this.#doneTo) this.#pending.set(sequence, pending);
+      this.#taken.push({ sequence, minutes: taken });
+      this.#takenTo = sequence;
     });
-    this.#takenTo = sequence;
     if (sequence >= this.#warmAt) this.#isWarm();
     this.#batches.drop();
+  }
+
+  /**
+   * A model with another recipe makes windows of these: without a gap, though others may have forecast some of what
+   * came between two that are held.
+   */
+  #takenSincePending(): readonly TakenMinute[] {
+    const from = this.#taken.findIndex(({ sequence }) => this.#pending.has(sequence));
+    this.#taken = from === -1 ? [] : this.#taken.slice(from);
+    return this.#taken.flatMap(({ minutes }) => minutes);
   }
 
   /**
