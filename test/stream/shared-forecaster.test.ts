@@ -191,6 +191,44 @@ test('a model that changes while another forecaster still has an older batch get
   assert.deepEqual(bytesOf(found), bytesOf(eachByItsModel(found).expected));
 });
 
+test('a batch that another model has begun is ended by that model, if anybody still has it', async (t) => {
+  const { bus, join } = await setUp(t);
+  const ofMinute = (forecasts: readonly Forecast[], minute: number) =>
+    forecasts.filter((it) => it.asOf === isoOfMinute(epochMinute(OPEN + minute + 1)));
+  // A forecaster that dies in the middle of each batch, and some forecasts that it leaves.
+  const dead = await SharedWork.join(bus.nats, 'test', 300);
+  for (const bars of MINUTES) await bus.publish('bars', bars);
+  const recording = await join(fixedModel(MODEL), { group: 'recording', symbols: [] });
+  const taken = dead.batches(new AbortController().signal);
+  for (let i = 0; i < MINUTES.length; i++) await taken.next();
+  await recording.leave();
+  const gone = ofMinute(BY_ANOTHER, 95).map((it) => ({ ...it, weightsHash: 'gone' }));
+  const left = [ofMinute(BY_ANOTHER, 72), ofMinute(EXPECTED, 85), gone].map((it) => it.slice(0, 3));
+  for (const forecasts of left) await bus.publish('forecasts', forecasts);
+  // Begins with the old model; the new one comes at minute 72, as the second try of that batch asks for it.
+  let active: Predictor = MODEL;
+  const old: Predictor = {
+    ...MODEL,
+    async predict(windows) {
+      if (windows.asOf[0] - OPEN - 1 === 72) setTimeout(() => (active = ANOTHER), 100);
+      return MODEL.predict(windows);
+    },
+  };
+  active = old;
+  await join({ current: () => ({ active }), close: async () => {} });
+  await allForecast(bus);
+  const found = await allOf(bus, 'forecasts');
+  const { changed, expected } = eachByItsModel(found.filter((it) => it.weightsHash !== 'gone'));
+  for (const [minute, isChanged] of [
+    [72, true],
+    [85, false],
+    [95, true],
+  ] as const)
+    assert.equal(changed.has(isoOfMinute(epochMinute(OPEN + minute + 1))), isChanged, `minute ${minute}`);
+  const others = expected.filter((it) => !left[2].some(({ symbol, asOf }) => symbol === it.symbol && asOf === it.asOf));
+  assert.deepEqual(bytesOf(found), bytesOf([...others, ...left[2]]));
+});
+
 test('bars faster than forecasts: minutes stay whole, the lag shows, and what waits is bounded', async (t) => {
   const { bus, join } = await setUp(t);
   const sizes: number[] = [];
@@ -286,7 +324,7 @@ test('a second group forecasts everything too, from when it joined', async (t) =
   await join(fixedModel(MODEL));
   for (const bars of MINUTES.slice(0, 80)) await bus.publish('bars', bars);
   await allForecast(bus);
-  const other = sensitiveModel(MODEL.scaler, 'another');
+  const other = { ...sensitiveModel(MODEL.scaler, 'another'), name: 'another' };
   await join(fixedModel(other), { group: 'second' });
   for (const bars of MINUTES.slice(80)) await bus.publish('bars', bars);
   const since = new Date((OPEN + 81) * 60_000).toISOString();
