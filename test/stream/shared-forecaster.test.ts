@@ -191,6 +191,13 @@ test('a model that changes while another forecaster still has an older batch get
   assert.deepEqual(bytesOf(found), bytesOf(eachByItsModel(found).expected));
 });
 
+/** Waits until the batches are recorded, by a forecaster that has no symbols. */
+async function recorded(join: Awaited<ReturnType<typeof setUp>>['join']): Promise<void> {
+  const recording = await join(fixedModel(MODEL), { group: 'recording', symbols: [] });
+  await until(() => recording.counts.waitingBatches > 0);
+  await recording.leave();
+}
+
 test('a batch that another model has begun is ended by that model, if anybody still has it', async (t) => {
   const { bus, join } = await setUp(t);
   const ofMinute = (forecasts: readonly Forecast[], minute: number) =>
@@ -198,10 +205,9 @@ test('a batch that another model has begun is ended by that model, if anybody st
   // A forecaster that dies in the middle of each batch, and some forecasts that it leaves.
   const dead = await SharedWork.join(bus.nats, 'test', 300);
   for (const bars of MINUTES) await bus.publish('bars', bars);
-  const recording = await join(fixedModel(MODEL), { group: 'recording', symbols: [] });
+  await recorded(join);
   const taken = dead.batches(new AbortController().signal);
   for (let i = 0; i < MINUTES.length; i++) await taken.next();
-  await recording.leave();
   const gone = ofMinute(BY_ANOTHER, 95).map((it) => ({ ...it, weightsHash: 'gone' }));
   const left = [ofMinute(BY_ANOTHER, 72), ofMinute(EXPECTED, 85), gone].map((it) => it.slice(0, 3));
   for (const forecasts of left) await bus.publish('forecasts', forecasts);
@@ -299,6 +305,26 @@ test('what a forecaster left behind when it died is forecast by one that has fal
   assert.equal((await holding).length, 2);
   assert.deepEqual(bytesOf(await published(bus, 'forecasts', EXPECTED.length)), bytesOf(EXPECTED));
   stop.abort();
+});
+
+test('a forecaster that holds a batch and never answers: after three answers the others forecast it', async (t) => {
+  const { bus, join } = await setUp(t);
+  const answerMs = 200;
+  const holder = await SharedWork.join(bus.nats, 'test', answerMs);
+  for (const bars of MINUTES) await bus.publish('bars', bars);
+  await recorded(join);
+  const taken = holder.batches(new AbortController().signal);
+  for (let m = 0; m < 70; m++) (await taken.next()).value!.nak();
+  const { value: held } = await taken.next();
+  // It says that it is working on it, so that the server gives it to nobody else.
+  const working = setInterval(() => held!.working(), answerMs / 4);
+  t.after(() => clearInterval(working));
+  await join(fixedModel(MODEL), { answerMs });
+  assert.deepEqual(bytesOf(await published(bus, 'forecasts', EXPECTED.length)), bytesOf(EXPECTED));
+  assert.ok((await holder.state()).doneTo < held!.seq, 'the batch is still its own');
+  clearInterval(working);
+  await allForecast(bus);
+  assert.equal((await endsOf(bus.nats, 'FORECASTS')).last, EXPECTED.length, 'and is doubled by nobody');
 });
 
 test('a batch that died with its forecasts published is not forecast again, however long ago that was', async (t) => {
