@@ -15,7 +15,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { JsMsg } from '@nats-io/jetstream';
 import { Bell } from './batch-queue.ts';
-import { BatchReader, type ReadBatch } from './batch-reader.ts';
+import { BatchReader } from './batch-reader.ts';
 import { Forecaster, type ForecasterCounts, type ForecasterResult } from './forecaster.ts';
 import { HeldBatches } from './held-batches.ts';
 import type { NewWindows } from './market-windows.ts';
@@ -25,6 +25,7 @@ import { DUPLICATE_WINDOW_MS } from './nats-connection.ts';
 import { type Attempt, FORMER_MS, SharedAttempts } from './shared-attempts.ts';
 import { SharedPublishing } from './shared-publishing.ts';
 import { findPlace, type Place } from './shared-recovery.ts';
+import { SharedTaking } from './shared-taking.ts';
 import { SharedWork } from './shared-work.ts';
 
 /** A batch that was forecast, and when: `performance.now()` of each step. */
@@ -72,8 +73,6 @@ const LOOK_MS = 500;
 /** The same while taking waits, or some batches are held that others may have forecast meanwhile. */
 const LOOK_OFTEN_MS = 50;
 const SOME = 4;
-/** Waiting for others to forecast a batch ends after so many times as long as one has to answer. */
-const ANSWERS_WAITED = 3;
 /** A batch that was handed out too early comes again after so long. */
 const LATER_MS = 100;
 
@@ -96,22 +95,17 @@ class Run {
   readonly #batches: BatchReader;
   readonly #held: HeldBatches;
   readonly #attempts: SharedAttempts;
-  /** Bars before this minute are of sessions that are over. */
-  readonly #oldestMinute: number;
-  readonly #warmAt: number;
-  #isWarm: () => void = () => {};
+  readonly #taking: SharedTaking;
+  readonly #answerMs: number;
   /** Forecasts a batch that the server handed it. */
   #inHand = false;
-  /** Taking waits for an older batch to be forecast. */
-  #blocked = false;
 
   constructor(options: SharedForecasterOptions, work: SharedWork, doneTo: number, place: Place) {
     const { bus, symbols, models, newWindows } = options;
     this.#options = options;
     this.#work = work;
     this.#held = new HeldBatches(doneTo);
-    this.#oldestMinute = place.open;
-    this.#warmAt = place.logTo;
+    this.#answerMs = options.answerMs ?? ANSWER_MS;
     this.#signal = AbortSignal.any([options.signal, this.#stop.signal]);
     this.#signal.addEventListener('abort', () => this.#news.ring(), { once: true });
     this.forecaster = new Forecaster(models, newWindows, FORMER_MS);
@@ -127,17 +121,30 @@ class Run {
         this.forecaster.counts.refusedMessages++;
       },
     });
+    let isWarm = () => {};
     this.warm = new Promise((resolve) => {
-      this.#isWarm = resolve;
+      isWarm = resolve;
     });
-    if (place.log.length === 0) this.#isWarm();
+    if (place.log.length === 0) isWarm();
+    this.#taking = new SharedTaking({
+      batches: this.#batches,
+      forecaster: this.forecaster,
+      held: this.#held,
+      attempts: this.#attempts,
+      oldestMinute: place.open,
+      answerMs: this.#answerMs,
+      isAtWork: () => this.#inHand,
+      onTaken: (sequence) => sequence >= place.logTo && isWarm(),
+      news: this.#news,
+      signal: this.#signal,
+    });
   }
 
   async go(): Promise<void> {
     this.#work.watchDone((sequence) => this.#held.drop(sequence) && this.#news.ring(), this.#signal);
     try {
       await Promise.all(
-        [this.#batches.run(), this.#take(), this.#answer(), this.#look()].map((part) =>
+        [this.#batches.run(), this.#taking.run(), this.#answer(), this.#look()].map((part) =>
           part.catch((error) => {
             this.#stop.abort();
             throw error;
@@ -158,65 +165,8 @@ class Run {
     if (!this.#stopped) await this.#news.wait();
   }
 
-  /** Takes the bars of one record after another. */
-  async #take(): Promise<void> {
-    while (!this.#stopped) {
-      const batch = this.#batches.next;
-      if (batch === undefined) await this.#change();
-      else await this.#takeBatch(batch);
-    }
-  }
-
-  async #takeBatch({ sequence, recordedAtMs, bars: read, arrivedAtMs }: ReadBatch): Promise<void> {
-    const bars = read.filter(({ minute }) => minute >= this.#oldestMinute);
-    let [oldest, newest] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
-    for (const { minute } of bars) {
-      oldest = Math.min(oldest, minute);
-      newest = Math.max(newest, minute);
-    }
-    const answerMs = this.#options.answerMs ?? ANSWER_MS;
-    let until = performance.now() + ANSWERS_WAITED * answerMs;
-    while (this.#held.isTooFarAhead(newest, this.forecaster.minutesHeld) && !this.#stopped) {
-      if (!this.#blocked) {
-        this.#blocked = true;
-        this.#news.ring();
-      }
-      await this.#change();
-      if (this.#inHand) until = performance.now() + ANSWERS_WAITED * answerMs;
-      if (performance.now() < until) continue;
-      await this.#forecastOldest();
-      until = performance.now() + answerMs;
-    }
-    this.#blocked = false;
-    if (this.#stopped) return;
-    await this.#attempts.inTurn(() => {
-      // A batch of many minutes would write over its own rows.
-      const copied = newest - oldest >= this.forecaster.minutesHeld / 2;
-      const taken = this.forecaster.take(bars, this.#held.takenSinceOldest(), copied);
-      const takenAtMs = performance.now();
-      this.#held.take(sequence, { taken, recordedAtMs, arrivedAtMs, takenAtMs, oldest, copied });
-    });
-    if (sequence >= this.#warmAt) this.#isWarm();
-    this.#batches.drop();
-  }
-
-  /**
-   * Forecasts the oldest batch that is held without having been handed it: whoever forecast it may have told us while we
-   * were not connected. A second forecast has the same bits and the same ids.
-   */
-  async #forecastOldest(): Promise<void> {
-    if (this.#held.oldest === undefined) return;
-    const [sequence, batch] = this.#held.oldest;
-    try {
-      const { end } = await this.#attempts.try(sequence, batch, () => false, performance.now());
-      if (end === 'stored') this.#held.drop(sequence);
-    } catch {
-      // The server is away; what is held stays held.
-    }
-  }
-
   async #answer(): Promise<void> {
-    const answerMs = this.#options.answerMs ?? ANSWER_MS;
+    const answerMs = this.#answerMs;
     for await (const message of this.#work.batches(this.#signal)) {
       const receivedAtMs = performance.now();
       let saidAtMs = receivedAtMs;
@@ -247,7 +197,7 @@ class Run {
     const until = performance.now() + LOOK_MS;
     const isKnown = () => this.#held.takenTo >= sequence || this.#batches.hasPassed(sequence);
     const timer = setTimeout(() => this.#news.ring(), LOOK_MS);
-    while (!isKnown() && !this.#blocked && performance.now() < until && !this.#stopped) await this.#change();
+    while (!isKnown() && !this.#taking.isBlocked && performance.now() < until && !this.#stopped) await this.#change();
     clearTimeout(timer);
     return isKnown();
   }
@@ -296,7 +246,7 @@ class Run {
       do {
         await sleep(LOOK_OFTEN_MS, undefined, { signal: this.#signal }).catch(() => {});
         pausedMs += LOOK_OFTEN_MS;
-      } while (pausedMs < LOOK_MS && !this.#blocked && this.#held.size <= SOME && !this.#stopped);
+      } while (pausedMs < LOOK_MS && !this.#taking.isBlocked && this.#held.size <= SOME && !this.#stopped);
     }
   }
 }
