@@ -1,11 +1,13 @@
 /**
- * Whether a model still does what it did: three monitors over its scored forecasts.
+ * Whether a model still does what it did: five monitors over its scored forecasts.
  *
  * | monitor | watches | test | alarm |
  * | --- | --- | --- | --- |
  * | `skill` | scaled skill against persistence | self-starting CUSUM, downwards | sum above 5 |
  * | `coverage` | share of closes inside the interval, beside its level | CUSUM around the level, both ways | sum above 5 |
  * | `inputs` | last one-minute return over the volatility to the horizon | population stability index | above 0.25 |
+ * | `range` | last minute's range as a share of itself and that volatility | self-starting CUSUM, both ways | sum above 5 |
+ * | `volume` | last minute's volume as a share of itself and the symbol's running mean | the same | sum above 5 |
  *
  * Forecasts are gathered by whole quarters of an hour until a sample holds 300 of them: overlapping horizons and the
  * market's common moves make single minutes anything but independent. A quarter is closed ten minutes after its last
@@ -15,10 +17,17 @@
  */
 import { epochMinute, isoOfMinute } from '../base/index.ts';
 import { addSample, CUSUM_BOUND, CUSUM_LEARNS, type Cusum, emptyCusum, isCusum, populationStability } from './cusum.ts';
-import { addExact, addSum, type ExactSum, exactZero, isExactSum } from './exact-sum.ts';
+import { addExact, addSum, type ExactSum, exactValue, exactZero, isExactSum } from './exact-sum.ts';
+import type { Activity } from './price-trail.ts';
 import { type Outcome, skillOf } from './tally.ts';
 
-export type MonitorName = 'skill' | 'coverage' | 'inputs';
+export type MonitorName = 'skill' | 'coverage' | 'inputs' | 'range' | 'volume';
+
+/** What the model looked at in its last minute, where it is known. */
+export interface LastMinute extends Partial<Activity> {
+  /** Log return. */
+  readonly lastReturn?: number;
+}
 
 export interface Monitor {
   readonly name: MonitorName;
@@ -54,12 +63,20 @@ const LEAST_DEVIATION = 0.02;
 const BIN_ENDS = [-2, -1, -0.5, -0.25, -0.1, -1e-9, 1e-9, 0.1, 0.25, 0.5, 1, 2];
 const BINS = BIN_ENDS.length + 1;
 
+/** Shares from 0 to 1. */
+interface Shares {
+  count: number;
+  readonly sum: ExactSum;
+}
+
 interface Gathered {
   forecasts: number;
   covered: number;
   readonly error: ExactSum;
   readonly persistence: ExactSum;
   readonly inputs: number[];
+  readonly range: Shares;
+  readonly volume: Shares;
 }
 
 interface MonitorState {
@@ -78,7 +95,12 @@ interface DriftState {
   skill: Cusum & MonitorState;
   coverage: Cusum & MonitorState;
   inputs: MonitorState & { reference: number[]; index: number };
+  range: Cusum & MonitorState;
+  volume: Cusum & MonitorState;
 }
+
+/** The monitors of means of shares. */
+const SHARES = ['range', 'volume'] as const;
 
 const emptyGathered = (): Gathered => ({
   forecasts: 0,
@@ -86,6 +108,8 @@ const emptyGathered = (): Gathered => ({
   error: exactZero(),
   persistence: exactZero(),
   inputs: new Array(BINS).fill(0),
+  range: { count: 0, sum: exactZero() },
+  volume: { count: 0, sum: exactZero() },
 });
 
 const emptyState = (): DriftState => ({
@@ -96,6 +120,8 @@ const emptyState = (): DriftState => ({
   skill: { ...emptyCusum(), value: null, since: null },
   coverage: { ...emptyCusum(), value: null, since: null },
   inputs: { value: null, since: null, reference: new Array(BINS).fill(0), index: 0 },
+  range: { ...emptyCusum(), value: null, since: null },
+  volume: { ...emptyCusum(), value: null, since: null },
 });
 
 const binOf = (value: number): number => {
@@ -118,9 +144,9 @@ export class DriftMonitor {
 
   /**
    * @param asOf EpochMinute of the forecast
-   * @param lastReturn log return of the minute before it, where it is known
+   * @param last the minute before it
    */
-  add(asOf: number, outcome: Outcome, lastReturn: number | undefined): void {
+  add(asOf: number, outcome: Outcome, { lastReturn, range, volumeShare }: LastMinute): void {
     const { volatility, realisedReturn, predictedReturn, covered } = outcome;
     const block = Math.floor((asOf - 1) / BLOCK_MINUTES);
     if (block <= this.#state.closed || !(volatility > 0)) return;
@@ -130,6 +156,8 @@ export class DriftMonitor {
     addExact(gathered.error, ((realisedReturn - predictedReturn) / volatility) ** 2);
     addExact(gathered.persistence, (realisedReturn / volatility) ** 2);
     if (lastReturn !== undefined) gathered.inputs[binOf(lastReturn / volatility)]++;
+    addShare(gathered.range, range === undefined ? undefined : range / (range + volatility));
+    addShare(gathered.volume, volumeShare);
   }
 
   /** Closes the quarters that are over at a minute that bars and forecasts have both reached. @returns whether an alarm began or ended */
@@ -190,6 +218,12 @@ export class DriftMonitor {
         bound: STABILITY_BOUND,
         learnt: sumOf(inputs.reference) >= STABILITY_LEARNS,
       }),
+      ...SHARES.map((name) => {
+        const state = this.#state[name];
+        const usual = learnt(state) ? state.mean : null;
+        const statistic = Math.max(state.above, state.below);
+        return monitor(name, 'CUSUM', state, { usual, statistic, bound: CUSUM_BOUND, learnt: learnt(state) });
+      }),
     ];
     return { alarm: monitors.some(({ state }) => state === 'alarm'), samples, monitors };
   }
@@ -203,19 +237,23 @@ export class DriftMonitor {
   restore(snapshot: unknown): boolean {
     const given = snapshot as DriftState | null | undefined;
     if (typeof given !== 'object' || given === null) return false;
-    const { skill, coverage, inputs, sample, open, closed, samples } = given;
-    const known = isCusum(skill) && isCusum(coverage) && Number.isFinite(closed) && Number.isFinite(samples);
-    if (!known || !isHistogram(inputs?.reference) || !isGathered(sample) || typeof open !== 'object' || open === null)
-      return false;
-    if (!Object.values(open).every(isGathered)) return false;
-    this.#state = structuredClone(given);
+    // One that was written before range and volume were watched begins to learn them.
+    const state = { ...emptyState(), ...structuredClone(given) };
+    const { skill, coverage, inputs, range, volume, open, closed, samples } = state;
+    if (![skill, coverage, range, volume].every(isCusum) || ![closed, samples].every(Number.isFinite)) return false;
+    if (!isHistogram(inputs?.reference) || typeof open !== 'object' || open === null) return false;
+    state.sample = { ...emptyGathered(), ...state.sample };
+    for (const [block, gathered] of Object.entries(open)) open[block] = { ...emptyGathered(), ...gathered };
+    if (![state.sample, ...Object.values(open)].every(isGathered)) return false;
+    this.#state = state;
     return true;
   }
 
   /** @param end EpochMinute of the sample's end */
   #judge(sample: Gathered, end: number): boolean {
-    const { skill, coverage, inputs } = this.#state;
-    const before = [skill.since, coverage.since, inputs.since].map((since) => since !== null);
+    const { skill, coverage, inputs, range, volume } = this.#state;
+    const alarms = () => [skill, coverage, inputs, range, volume].map(({ since }) => since !== null).join();
+    const before = alarms();
     this.#state.samples++;
 
     const value = skillOf(sample.error, sample.persistence);
@@ -242,7 +280,16 @@ export class DriftMonitor {
       }
       if (inputs.since === null) for (let i = 0; i < BINS; i++) inputs.reference[i] += sample.inputs[i];
     }
-    return [skill.since, coverage.since, inputs.since].some((since, i) => (since !== null) !== before[i]);
+
+    for (const name of SHARES) {
+      const [state, { count, sum }] = [this.#state[name], sample[name]];
+      if (count < LEAST_SAMPLE / 2) continue;
+      state.value = exactValue(sum) / count;
+      addSample(state, state.value, state.since === null, { leastDeviation: LEAST_DEVIATION });
+      const most = Math.max(state.above, state.below);
+      turn(state, most > CUSUM_BOUND, most <= CUSUM_BOUND / 2, end);
+    }
+    return alarms() !== before;
   }
 }
 
@@ -251,12 +298,22 @@ function turn(state: MonitorState, on: boolean, off: boolean, end: number): void
   else if (state.since !== null && off) state.since = null;
 }
 
+function addShare(into: Shares, share: number | undefined): void {
+  if (share === undefined || Number.isNaN(share)) return;
+  into.count++;
+  addExact(into.sum, share);
+}
+
 function addGathered(into: Gathered, from: Gathered): void {
   into.forecasts += from.forecasts;
   into.covered += from.covered;
   addSum(into.error, from.error);
   addSum(into.persistence, from.persistence);
   for (let i = 0; i < BINS; i++) into.inputs[i] += from.inputs[i];
+  for (const name of SHARES) {
+    into[name].count += from[name].count;
+    addSum(into[name].sum, from[name].sum);
+  }
 }
 
 const isHistogram = (value: unknown): value is number[] =>
@@ -271,6 +328,7 @@ function isGathered(value: unknown): value is Gathered {
     Number.isFinite(it.covered) &&
     isExactSum(it.error) &&
     isExactSum(it.persistence) &&
-    isHistogram(it.inputs)
+    isHistogram(it.inputs) &&
+    SHARES.every((name) => Number.isFinite(it[name]?.count) && isExactSum(it[name]?.sum))
   );
 }
