@@ -6,8 +6,8 @@
  * | `skill` | scaled skill against persistence | self-starting CUSUM, downwards | sum above 5 |
  * | `coverage` | share of closes inside the interval, beside its level | CUSUM around the level, both ways | sum above 5 |
  * | `inputs` | last one-minute return over the volatility to the horizon | population stability index | above 0.25 |
- * | `range` | last minute's range as a share of itself and that volatility | self-starting CUSUM, both ways | sum above 5 |
- * | `volume` | last minute's volume as a share of itself and the symbol's running mean | the same | sum above 5 |
+ * | `range` | last minute's range as a share of itself and that volatility, beside the same time of day before | CUSUM, both ways | sum above 5 |
+ * | `volume` | last minute's volume as a share of itself and the symbol's running mean, beside the same | the same | sum above 5 |
  *
  * Forecasts are gathered by whole quarters of an hour until a sample holds 300 of them: overlapping horizons and the
  * market's common moves make single minutes anything but independent. A quarter is closed ten minutes after its last
@@ -15,19 +15,26 @@
  * for the scores, not for the monitors. An alarm ends when its sum has fallen to half the bound (the index: when it is
  * back below it); while it lasts, its samples do not become the usual.
  */
+import { sessionAt } from '../bars/index.ts';
 import { epochMinute, isoOfMinute } from '../base/index.ts';
 import { addSample, CUSUM_BOUND, CUSUM_LEARNS, type Cusum, emptyCusum, isCusum, populationStability } from './cusum.ts';
-import { addExact, addSum, type ExactSum, exactValue, exactZero, isExactSum } from './exact-sum.ts';
-import type { Activity } from './price-trail.ts';
+import {
+  addForecast,
+  addGathered,
+  BINS,
+  emptyGathered,
+  type Gathered,
+  isGathered,
+  isHistogram,
+  type LastMinute,
+  SHARES,
+  sharesOf,
+  sumOf,
+} from './drift-sample.ts';
+import { exactValue } from './exact-sum.ts';
 import { type Outcome, skillOf } from './tally.ts';
 
 export type MonitorName = 'skill' | 'coverage' | 'inputs' | 'range' | 'volume';
-
-/** What the model looked at in its last minute, where it is known. */
-export interface LastMinute extends Partial<Activity> {
-  /** Log return. */
-  readonly lastReturn?: number;
-}
 
 export interface Monitor {
   readonly name: MonitorName;
@@ -59,26 +66,6 @@ const STABILITY_BOUND = 0.25;
 const STABILITY_LEARNS = 2000;
 /** Differences in skill and coverage below about a fiftieth are of no consequence. */
 const LEAST_DEVIATION = 0.02;
-/** Ends of the bins of the input, in volatilities to the horizon; a price that stands still has a bin of its own. */
-const BIN_ENDS = [-2, -1, -0.5, -0.25, -0.1, -1e-9, 1e-9, 0.1, 0.25, 0.5, 1, 2];
-const BINS = BIN_ENDS.length + 1;
-
-/** Shares from 0 to 1. */
-interface Shares {
-  count: number;
-  readonly sum: ExactSum;
-}
-
-interface Gathered {
-  forecasts: number;
-  covered: number;
-  readonly error: ExactSum;
-  readonly persistence: ExactSum;
-  readonly inputs: number[];
-  readonly range: Shares;
-  readonly volume: Shares;
-}
-
 interface MonitorState {
   value: number | null;
   /** EpochMinute of the end of the sample that raised the alarm. */
@@ -95,22 +82,22 @@ interface DriftState {
   skill: Cusum & MonitorState;
   coverage: Cusum & MonitorState;
   inputs: MonitorState & { reference: number[]; index: number };
-  range: Cusum & MonitorState;
-  volume: Cusum & MonitorState;
+  range: ShareState;
+  volume: ShareState;
 }
 
-/** The monitors of means of shares. */
-const SHARES = ['range', 'volume'] as const;
+/** The CUSUM is of differences from the same time of day before: volume and range have a daily course. */
+interface ShareState extends Cusum, MonitorState {
+  /** Of the time of day of the newest sample. */
+  usual: number | null;
+  /** By quarters since the open. */
+  quarters: Record<string, { count: number; mean: number }>;
+}
 
-const emptyGathered = (): Gathered => ({
-  forecasts: 0,
-  covered: 0,
-  error: exactZero(),
-  persistence: exactZero(),
-  inputs: new Array(BINS).fill(0),
-  range: { count: 0, sum: exactZero() },
-  volume: { count: 0, sum: exactZero() },
-});
+/** Sessions whose quarter at the same time of day is known before one is judged. */
+const SESSIONS_LEARNT = 2;
+/** What a quarter differs from the same one of other days by, on an ordinary day. */
+const LEAST_SHARE_DEVIATION = { range: 0.03, volume: 0.05 } as const;
 
 const emptyState = (): DriftState => ({
   open: {},
@@ -120,16 +107,9 @@ const emptyState = (): DriftState => ({
   skill: { ...emptyCusum(), value: null, since: null },
   coverage: { ...emptyCusum(), value: null, since: null },
   inputs: { value: null, since: null, reference: new Array(BINS).fill(0), index: 0 },
-  range: { ...emptyCusum(), value: null, since: null },
-  volume: { ...emptyCusum(), value: null, since: null },
+  range: { ...emptyCusum(), value: null, since: null, usual: null, quarters: {} },
+  volume: { ...emptyCusum(), value: null, since: null, usual: null, quarters: {} },
 });
-
-const binOf = (value: number): number => {
-  let bin = 0;
-  while (bin < BIN_ENDS.length && value > BIN_ENDS[bin]) bin++;
-  return bin;
-};
-const sumOf = (counts: readonly number[]) => counts.reduce((sum, it) => sum + it, 0);
 
 export class DriftMonitor {
   readonly #level: number;
@@ -146,18 +126,10 @@ export class DriftMonitor {
    * @param asOf EpochMinute of the forecast
    * @param last the minute before it
    */
-  add(asOf: number, outcome: Outcome, { lastReturn, range, volumeShare }: LastMinute): void {
-    const { volatility, realisedReturn, predictedReturn, covered } = outcome;
+  add(asOf: number, outcome: Outcome, last: LastMinute): void {
     const block = Math.floor((asOf - 1) / BLOCK_MINUTES);
-    if (block <= this.#state.closed || !(volatility > 0)) return;
-    const gathered = (this.#state.open[block] ??= emptyGathered());
-    gathered.forecasts++;
-    if (covered) gathered.covered++;
-    addExact(gathered.error, ((realisedReturn - predictedReturn) / volatility) ** 2);
-    addExact(gathered.persistence, (realisedReturn / volatility) ** 2);
-    if (lastReturn !== undefined) gathered.inputs[binOf(lastReturn / volatility)]++;
-    addShare(gathered.range, range === undefined ? undefined : range / (range + volatility));
-    addShare(gathered.volume, volumeShare);
+    if (block <= this.#state.closed || !(outcome.volatility > 0)) return;
+    addForecast((this.#state.open[block] ??= emptyGathered()), outcome, last);
   }
 
   /** Closes the quarters that are over at a minute that bars and forecasts have both reached. @returns whether an alarm began or ended */
@@ -220,8 +192,8 @@ export class DriftMonitor {
       }),
       ...SHARES.map((name) => {
         const state = this.#state[name];
-        const usual = learnt(state) ? state.mean : null;
         const statistic = Math.max(state.above, state.below);
+        const { usual } = state;
         return monitor(name, 'CUSUM', state, { usual, statistic, bound: CUSUM_BOUND, learnt: learnt(state) });
       }),
     ];
@@ -238,12 +210,13 @@ export class DriftMonitor {
     const given = snapshot as DriftState | null | undefined;
     if (typeof given !== 'object' || given === null) return false;
     // One that was written before range and volume were watched begins to learn them.
-    const state = { ...emptyState(), ...structuredClone(given) };
+    const state = { ...sharesOf(emptyState()), ...structuredClone(given) };
     const { skill, coverage, inputs, range, volume, open, closed, samples } = state;
-    if (![skill, coverage, range, volume].every(isCusum) || ![closed, samples].every(Number.isFinite)) return false;
+    if (![skill, coverage].every(isCusum) || ![range, volume].every(isShareState)) return false;
+    if (![closed, samples].every(Number.isFinite)) return false;
     if (!isHistogram(inputs?.reference) || typeof open !== 'object' || open === null) return false;
-    state.sample = { ...emptyGathered(), ...state.sample };
-    for (const [block, gathered] of Object.entries(open)) open[block] = { ...emptyGathered(), ...gathered };
+    state.sample = { ...sharesOf(emptyGathered()), ...state.sample };
+    for (const [block, gathered] of Object.entries(open)) open[block] = { ...sharesOf(emptyGathered()), ...gathered };
     if (![state.sample, ...Object.values(open)].every(isGathered)) return false;
     this.#state = state;
     return true;
@@ -282,15 +255,27 @@ export class DriftMonitor {
     }
 
     for (const name of SHARES) {
-      const [state, { count, sum }] = [this.#state[name], sample[name]];
-      if (count < LEAST_SAMPLE / 2) continue;
-      state.value = exactValue(sum) / count;
-      addSample(state, state.value, state.since === null, { leastDeviation: LEAST_DEVIATION });
-      const most = Math.max(state.above, state.below);
-      turn(state, most > CUSUM_BOUND, most <= CUSUM_BOUND / 2, end);
+      const { count, sum } = sample[name];
+      if (count >= LEAST_SAMPLE / 2)
+        judgeShare(this.#state[name], exactValue(sum) / count, end, LEAST_SHARE_DEVIATION[name]);
     }
     return alarms() !== before;
   }
+}
+
+function judgeShare(state: ShareState, value: number, end: number, leastDeviation: number): void {
+  const open = sessionAt(epochMinute(end - 1))?.open ?? end;
+  const quarter = (state.quarters[Math.ceil((end - open) / BLOCK_MINUTES)] ??= { count: 0, mean: 0 });
+  state.value = value;
+  state.usual = quarter.count >= SESSIONS_LEARNT ? quarter.mean : null;
+  if (state.usual !== null) {
+    addSample(state, value - state.usual, state.since === null, { target: 0, leastDeviation });
+    const most = Math.max(state.above, state.below);
+    turn(state, most > CUSUM_BOUND, most <= CUSUM_BOUND / 2, end);
+  }
+  if (state.since !== null) return;
+  quarter.count++;
+  quarter.mean += (value - quarter.mean) / quarter.count;
 }
 
 function turn(state: MonitorState, on: boolean, off: boolean, end: number): void {
@@ -298,37 +283,7 @@ function turn(state: MonitorState, on: boolean, off: boolean, end: number): void
   else if (state.since !== null && off) state.since = null;
 }
 
-function addShare(into: Shares, share: number | undefined): void {
-  if (share === undefined || Number.isNaN(share)) return;
-  into.count++;
-  addExact(into.sum, share);
-}
-
-function addGathered(into: Gathered, from: Gathered): void {
-  into.forecasts += from.forecasts;
-  into.covered += from.covered;
-  addSum(into.error, from.error);
-  addSum(into.persistence, from.persistence);
-  for (let i = 0; i < BINS; i++) into.inputs[i] += from.inputs[i];
-  for (const name of SHARES) {
-    into[name].count += from[name].count;
-    addSum(into[name].sum, from[name].sum);
-  }
-}
-
-const isHistogram = (value: unknown): value is number[] =>
-  Array.isArray(value) && value.length === BINS && value.every((it) => Number.isFinite(it));
-
-function isGathered(value: unknown): value is Gathered {
-  const it = value as Gathered | null | undefined;
-  return (
-    typeof it === 'object' &&
-    it !== null &&
-    Number.isFinite(it.forecasts) &&
-    Number.isFinite(it.covered) &&
-    isExactSum(it.error) &&
-    isExactSum(it.persistence) &&
-    isHistogram(it.inputs) &&
-    SHARES.every((name) => Number.isFinite(it[name]?.count) && isExactSum(it[name]?.sum))
-  );
-}
+const isShareState = (value: unknown): value is ShareState => {
+  const quarters = isCusum(value) ? Object.values((value as ShareState).quarters ?? { missing: {} }) : undefined;
+  return quarters?.every((it) => Number.isFinite(it?.count) && Number.isFinite(it?.mean)) ?? false;
+};

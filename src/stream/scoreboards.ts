@@ -26,11 +26,11 @@ export interface ScoresSnapshot {
 }
 export const SNAPSHOT_VERSION = 3;
 
-type TakenBar = readonly [symbol: string, minute: number, close: number, range?: number, volume?: number];
+type TakenBar = readonly [symbol: string, minute: number, close: number, range?: number, volume?: number | null];
 
 /** What was taken, in the form in which it can be written down and taken again. */
 export type Taken =
-  /** Minutes, closes, ln(high / low) and volumes of bars; the last two are missing in what was written before there were any. */
+  /** Minutes, closes, ln(high / low) and volumes of bars; the last two are missing in what was written before there were any, and JSON makes null of a volume that is NaN. */
   | readonly ['bars', ...TakenBar[]]
   | readonly ['forecasts', ForecastingModel, ...(readonly [symbol: string, ...numbers: number[]])[]];
 
@@ -150,7 +150,7 @@ export class Scoreboards {
   }
 
   #takeBar([symbol, minute, close, range, volume]: TakenBar, settled: Collector): boolean {
-    if (!this.#prices.add(symbol, minute, close, range, volume)) return false;
+    if (!this.#prices.add(symbol, minute, close, range, volume ?? undefined)) return false;
     const later = minute > this.#newestMinute;
     if (later) this.#newestMinute = minute;
     for (const [key, board] of this.#boards) {
