@@ -22,7 +22,15 @@ import { SharedWork } from '../../src/stream/shared-work.ts';
 import { bar, OPEN } from './fixtures.ts';
 import { natsServer } from './nats-server.ts';
 import { bytesOf, madeUpMinutes, scalerOf, sensitiveModel } from './sensitive-model.ts';
-import { allForecast, joinForecasters, killForecasters, published, undisturbed, until } from './shared-support.ts';
+import {
+  allForecast,
+  allRecorded,
+  joinForecasters,
+  killForecasters,
+  published,
+  undisturbed,
+  until,
+} from './shared-support.ts';
 
 async function setUp(t: TestContext) {
   const buses: NatsBus[] = [];
@@ -191,10 +199,10 @@ test('a model that changes while another forecaster still has an older batch get
   assert.deepEqual(bytesOf(found), bytesOf(eachByItsModel(found).expected));
 });
 
-/** Waits until the batches are recorded, by a forecaster that has no symbols. */
-async function recorded(join: Awaited<ReturnType<typeof setUp>>['join']): Promise<void> {
+/** Has the batches recorded, by a forecaster that has no symbols. */
+async function record({ bus, join }: Pick<Awaited<ReturnType<typeof setUp>>, 'bus' | 'join'>): Promise<void> {
   const recording = await join(fixedModel(MODEL), { group: 'recording', symbols: [] });
-  await until(() => recording.counts.waitingBatches > 0);
+  await allRecorded(bus);
   await recording.leave();
 }
 
@@ -205,7 +213,7 @@ test('a batch that another model has begun is ended by that model, if anybody st
   // A forecaster that dies in the middle of each batch, and some forecasts that it leaves.
   const dead = await SharedWork.join(bus.nats, 'test', 300);
   for (const bars of MINUTES) await bus.publish('bars', bars);
-  await recorded(join);
+  await record({ bus, join });
   const taken = dead.batches(new AbortController().signal);
   for (let i = 0; i < MINUTES.length; i++) await taken.next();
   const gone = ofMinute(BY_ANOTHER, 95).map((it) => ({ ...it, weightsHash: 'gone' }));
@@ -312,9 +320,9 @@ test('a forecaster that holds a batch and never answers: after three answers the
   const answerMs = 200;
   const holder = await SharedWork.join(bus.nats, 'test', answerMs);
   for (const bars of MINUTES) await bus.publish('bars', bars);
-  await recorded(join);
+  await record({ bus, join });
   const taken = holder.batches(new AbortController().signal);
-  for (let m = 0; m < 70; m++) (await taken.next()).value!.nak();
+  for (let m = 0; m < 70; m++) (await taken.next()).value!.nak(2000);
   const { value: held } = await taken.next();
   // It says that it is working on it, so that the server gives it to nobody else.
   const working = setInterval(() => held!.working(), answerMs / 4);
