@@ -12,8 +12,13 @@ import { setFlagsFromString } from 'node:v8';
 const SOFT = 75;
 const HARD = 90;
 
+/** Options of V8. */
+export const BY_SHARE: readonly string[] = [
+  `--incremental-marking-soft-trigger=${SOFT}`,
+  `--incremental-marking-hard-trigger=${HARD}`,
+];
+
 /** For a process that forecasts or feeds; called once, at its start. */
 export function markByShare(): void {
-  setFlagsFromString(`--incremental-marking-soft-trigger=${SOFT}`);
-  setFlagsFromString(`--incremental-marking-hard-trigger=${HARD}`);
+  for (const option of BY_SHARE) setFlagsFromString(option);
 }
