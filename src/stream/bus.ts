@@ -12,8 +12,9 @@
  * A network bus gives each item a subject of its own ({@link subjectOf}) and keeps what is published: a slow
  * subscriber falls behind and loses nothing.
  */
+import { createHash } from 'node:crypto';
 import type { Bar } from '../bars/index.ts';
-import type { EpochMs } from '../base/index.ts';
+import { type EpochMs, MS_PER_MINUTE } from '../base/index.ts';
 import type { Forecast } from './forecast.ts';
 
 /** What travels on each topic. `shadow` carries the forecasts of a model that is tried out: scored, never shown. */
@@ -73,5 +74,20 @@ export function messageIdOf<T extends Topic>(topic: T, item: Topics[T]): string 
 }
 
 const barId = (bar: Bar): string => `${bar.symbol}:${bar.minute}`;
-const forecastId = (forecast: Forecast): string =>
-  `${forecast.symbol}:${forecast.asOf}:${forecast.model}@${forecast.weightsHash}`;
+const forecastId = ({ symbol, asOf, model, weightsHash }: Forecast): string => {
+  const { minute, key } = suffix(asOf, model, weightsHash);
+  return `${symbol}:${minute}:${key}`;
+};
+
+/** Thousands of forecasts in a row are of one minute and one model. */
+let newest = { asOf: '', model: '', weightsHash: '', minute: 0, key: '' };
+function suffix(asOf: string, model: string, weightsHash: string) {
+  if (asOf !== newest.asOf || model !== newest.model || weightsHash !== newest.weightsHash) {
+    const key = createHash('sha256').update(`${model}@${weightsHash}`).digest('base64url').slice(0, MODEL_KEY_LENGTH);
+    newest = { asOf, model, weightsHash, minute: Date.parse(asOf) / MS_PER_MINUTE, key };
+  }
+  return newest;
+}
+
+/** 48 bits tell the few models of one minute apart; a server keeps every id twice, and each names the one before. */
+const MODEL_KEY_LENGTH = 8;

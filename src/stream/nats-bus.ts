@@ -66,11 +66,8 @@ export async function natsBus(options: NatsOptions): Promise<NatsBus> {
 }
 
 export function messagesOf<T extends Topic>(topic: T, items: readonly Topics[T][]) {
-  return items.map((item) => ({
-    subject: subjectOf(topic, item),
-    id: messageIdOf(topic, item),
-    data: encode(topic, item),
-  }));
+  const data = encode(topic, items);
+  return items.map((item, i) => ({ subject: subjectOf(topic, item), id: messageIdOf(topic, item), data: data[i] }));
 }
 
 async function placeOf(nats: Nats, topic: Topic, { since }: SubscribeOptions) {

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { headers } from '@nats-io/transport-node';
 import { Random } from '../../src/base/index.ts';
 import { fixedModel, natsBus } from '../../src/stream/index.ts';
-import { Decoder, encode, MESSAGE_LIMIT } from '../../src/stream/nats-wire.ts';
+import { Decoder, encode, encodeJson, MESSAGE_LIMIT } from '../../src/stream/nats-wire.ts';
 import { readerOf } from './bus-conformance.ts';
 import { bar, forecastOf, OPEN } from './fixtures.ts';
 import { natsServer } from './nats-server.ts';
@@ -12,7 +12,7 @@ import { bytesOf, madeUpMinutes, scalerOf, sensitiveModel } from './sensitive-mo
 import { joinForecasters, published, undisturbed } from './shared-support.ts';
 
 const bytes = (text: string) => new TextEncoder().encode(text);
-const good = encode('bars', bar('A', OPEN, 100));
+const good = encodeJson('bars', bar('A', OPEN, 100));
 const without = (name: string) => JSON.stringify({ ...JSON.parse(good), [name]: undefined });
 const withValue = (name: string, value: unknown) => JSON.stringify({ ...JSON.parse(good), [name]: value });
 
@@ -68,7 +68,7 @@ test('the decoder takes what was encoded and nothing that is not an item', () =>
   }
   const forecasts = new Decoder('forecasts');
   const forecast = forecastOf('A', OPEN, 100, 0.001);
-  assert.deepEqual(forecasts.decode('forecasts.A', bytes(encode('forecasts', forecast))), forecast);
+  assert.deepEqual(forecasts.decode('forecasts.A', bytes(encodeJson('forecasts', forecast))), forecast);
   for (const name of Object.keys(forecast)) {
     const data = bytes(JSON.stringify({ ...forecast, [name]: null }));
     assert.equal(forecasts.decode('forecasts.A', data), 'notAnItem', name);
