@@ -67,11 +67,13 @@ export interface Bus {
 /** `bars.<SYMBOL>` or `forecasts.<SYMBOL>`. A dot in a symbol (`VOD.L`) makes one token more: subscribe to `bars.>`. */
 export const subjectOf = (topic: Topic, item: { readonly symbol: string }): string => `${topic}.${item.symbol}`;
 
-/** The id that makes a repeat harmless: (symbol, minute) of a bar; (symbol, minute, model) of a forecast. */
+/**
+ * The id that makes a repeat harmless: (symbol, minute) of a bar; (symbol, minute, model) of a forecast. The model's
+ * name, not its weights: where a model changes over while a forecaster dies, no symbol gets two forecasts of a minute.
+ */
 export function messageIdOf<T extends Topic>(topic: T, item: Topics[T]): string {
   return topic === 'bars' ? barId(item as Bar) : forecastId(item as Forecast);
 }
 
 const barId = (bar: Bar): string => `${bar.symbol}:${bar.minute}`;
-const forecastId = (forecast: Forecast): string =>
-  `${forecast.symbol}:${forecast.asOf}:${forecast.model}@${forecast.weightsHash}`;
+const forecastId = (forecast: Forecast): string => `${forecast.symbol}:${forecast.asOf}:${forecast.model}`;
