@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { silentProgress } from '../src/base/index.ts';
-import { recipeOf, type WindowSet } from '../src/features/index.ts';
+import { recipeOf, scaledAlike, type WindowSet } from '../src/features/index.ts';
 import { chooseKernel } from '../src/kernel/index.ts';
 import { CheckpointFile, runTraining, shardInMemory, type TrainingRun, trainOnThreads } from '../src/train/index.ts';
 import { adam, batchOf, standardShape, windowsOf } from './standard-model.ts';
@@ -22,7 +22,10 @@ function windowSet(count: number): WindowSet {
   const flat = () => new Float64Array(count);
   const whole = () => new Int32Array(count);
   const rest = { symbol: whole(), asOf: whole(), lastClose: flat(), targetClose: flat(), volatility: flat() };
-  return { ...windowsOf(shape, count), ...rest, recipe: 'cs205', symbols: ['A'] };
+  const { matrix, starts, shift, gain } = windowsOf(shape, count);
+  const none = new Float32Array(0);
+  const scales = { scaling: scaledAlike(shift, gain), scales: none };
+  return { matrix, starts, ...scales, flows: none, ...rest, recipe: 'cs205', symbols: ['A'] };
 }
 
 const kernel = await chooseKernel({ kernel: 'auto', threads: ranks > 1 ? 1 : threads });

@@ -16,11 +16,10 @@ export async function startNatsServer(): Promise<{ url: string; stop(): Promise<
   const { port } = probe.address() as { port: number };
   probe.close();
   const directory = mkdtempSync(join(tmpdir(), 'barcast-bench-'));
-  const server = spawn('nats-server', ['-a', '127.0.0.1', '-p', String(port), '-js', '-sd', directory, ...(process.env.NATS_ARGS?.split(' ') ?? [])], {
-    stdio: process.env.NATS_ERR ? ['ignore', 'ignore', (await import('node:fs')).openSync(process.env.NATS_ERR, 'w')] : 'ignore',
+  const server = spawn('nats-server', ['-a', '127.0.0.1', '-p', String(port), '-js', '-sd', directory], {
+    stdio: 'ignore',
     env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` },
   });
-  (globalThis as any).natsStart = Number(process.hrtime.bigint()) / 1e6;
   const failed = once(server, 'error').then(([error]) => {
     throw new BarcastError('BARCAST_E_BUS', `nats-server does not start (${error.message})`, 'install nats-server');
   });

@@ -38,7 +38,7 @@ export async function benchPieces(options: {
     const { shards, validation, windows } = await prepareFromStore({ reader }, recipe, recipe.training, progress);
     const prepareSeconds = secondsSince(started);
     started = performance.now();
-    const sequences = await gatherEpoch(shards, recipe.features.length, progress);
+    const sequences = await gatherEpoch(shards, progress);
     const epochSeconds = secondsSince(started);
     reader.close();
     return {
@@ -62,11 +62,7 @@ export async function benchPieces(options: {
   }
 }
 
-async function gatherEpoch(
-  shards: Parameters<typeof epochBatches>[0],
-  features: number,
-  progress: Progress,
-): Promise<number> {
+async function gatherEpoch(shards: Parameters<typeof epochBatches>[0], progress: Progress): Promise<number> {
   const { training } = recipeOf('returns');
   const wanted = sequencesOf(shards);
   let sequences = 0;
@@ -76,7 +72,7 @@ async function gatherEpoch(
   for await (const batch of epochBatches(shards, 1, 0, BATCH, 0)) {
     if (batch.shard !== shard) {
       shard = batch.shard;
-      batches = new Batches(shard.windows, shard.targets, features, BATCH);
+      batches = new Batches(shard.windows, shard.targets, BATCH);
       seen = new Uint8Array(shard.windows.starts.length);
       progress.update('an epoch', sequences, wanted, 'windows');
     }

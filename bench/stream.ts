@@ -116,14 +116,12 @@ async function measure(chain: Chain, model: Model, { symbols, minutes, intervalM
         continue;
       }
       latencies.push(took);
-      if (process.env.BENCH_DUMP) (globalThis as any).dump = [...((globalThis as any).dump ?? []), { at: zero - (globalThis as any).natsStart, took, ...Object.fromEntries(Object.entries(ends).map(([k, v]) => [k, (v as number) - zero])) }];
       steps.add(zero, ends);
       busyMs += took;
       mostWaiting = Math.max(mostWaiting, chain.waiting());
     }
   }
   memory.push(await chain.memory());
-  if (process.env.BENCH_DUMP) (await import('node:fs')).writeFileSync(process.env.BENCH_DUMP, JSON.stringify((globalThis as any).dump));
   const third = Math.floor(latencies.length / 3);
   return {
     symbols,

@@ -22,7 +22,7 @@
 #endif
 
 /* Raised with every change of this file that an older caller would not survive. */
-#define BARCAST_ABI 2
+#define BARCAST_ABI 3
 
 enum { BARCAST_MAX_LSTM = 3, BARCAST_MAX_DENSE = 4, BARCAST_MAX_UNITS = 256, BARCAST_MAX_FEATURES = 32,
        BARCAST_MAX_STEPS = 512, BARCAST_TILE = 32, BARCAST_MAX_THREADS = 256 };
@@ -54,13 +54,14 @@ typedef struct {
 } barcast_shape;
 
 typedef struct {
-  const float *matrix;          /* [rows, F] */
+  const float *matrix;          /* [rows, columns] */
   const int32_t *starts;        /* [sequences] */
   const float *shift;           /* [F], or [sequences, F] with scale_stride F */
   const float *gain;            /* likewise */
   int64_t rows;
   int64_t sequences;            /* B */
   int32_t scale_stride;         /* 0 or F */
+  int32_t columns;              /* features that the matrix holds, the first of F; the others are 1 in every row */
 } barcast_windows;
 
 typedef struct {

@@ -117,6 +117,7 @@ void barcast_network_write_optimizer(barcast_network *network, const float *m, c
 static int windows_are_good(const barcast_network *network, const barcast_windows *w) {
   if (!w || w->sequences < 0 || w->sequences > INT32_MAX || w->rows < 0) return 0;
   if (w->scale_stride != 0 && w->scale_stride != network->shape.features) return 0;
+  if (!within(w->columns, 1, network->shape.features)) return 0;
   if (w->sequences > 0 && (!w->matrix || !w->starts || !w->shift || !w->gain)) return 0;
   for (int64_t b = 0; b < w->sequences; b++) {
     if (!within(w->starts[b], 0, w->rows - network->shape.window_length)) return 0;

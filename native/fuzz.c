@@ -47,9 +47,9 @@ typedef struct {
   barcast_shape shape;
   int64_t parameters;
   int outputs;
-  float *weights, *matrix, *shift, *gain, *targets, *levels;
+  float *weights, *matrix, *whole, *shift, *gain, *targets, *levels;
   int32_t *starts;
-  barcast_windows windows;
+  barcast_windows windows, whole_windows; /* the same: a matrix of the first features alone, and with ones for the rest */
   barcast_goal goal;
   barcast_optimizer optimizer;
 } example;
@@ -100,7 +100,11 @@ static example random_example(dice *d) {
   const int32_t stride = roll(d, 2) ? features : 0;
   const size_t scales = (size_t)(stride ? sequences * features : features);
   e.weights = numbers(d, (size_t)e.parameters, 0.3f);
-  e.matrix = numbers(d, (size_t)(rows * features), 1);
+  const int32_t columns = roll(d, 2) ? features : between(d, 1, features);
+  e.matrix = numbers(d, (size_t)(rows * columns), 1);
+  e.whole = malloc((size_t)(rows * features) * sizeof(float));
+  for (int64_t i = 0; i < rows * features; i++)
+    e.whole[i] = i % features < columns ? e.matrix[i / features * columns + i % features] : 1;
   e.shift = numbers(d, scales, 1);
   e.gain = numbers(d, scales, 1);
   e.targets = numbers(d, (size_t)(sequences * e.outputs), 1);
@@ -108,7 +112,8 @@ static example random_example(dice *d) {
   for (int o = 0; o < e.outputs; o++) e.levels[o] = (1 + (float)roll(d, 98)) / 100;
   e.starts = malloc((size_t)sequences * sizeof(int32_t));
   for (int64_t b = 0; b < sequences; b++) e.starts[b] = between(d, 0, (int)rows - steps);
-  e.windows = (barcast_windows){e.matrix, e.starts, e.shift, e.gain, rows, sequences, stride};
+  e.windows = (barcast_windows){e.matrix, e.starts, e.shift, e.gain, rows, sequences, stride, columns};
+  e.whole_windows = (barcast_windows){e.whole, e.starts, e.shift, e.gain, rows, sequences, stride, features};
   e.goal = (barcast_goal){.targets = e.targets, .levels = e.levels, .delta = 0.5, .loss = between(d, 0, 2)};
   e.goal.first_sequence = 32 * between(d, 0, 9);
   e.goal.dropout_seed = roll(d, 1u << 31);
@@ -120,6 +125,7 @@ static example random_example(dice *d) {
 static void free_example(example *e) {
   free(e->weights);
   free(e->matrix);
+  free(e->whole);
   free(e->shift);
   free(e->gain);
   free(e->targets);
@@ -137,7 +143,8 @@ static void scalar_forward(const example *e, int64_t b, double *outputs) {
   for (int t = 0; t < s->window_length; t++) {
     for (int f = 0; f < features; f++) {
       int64_t scale = b * e->windows.scale_stride + f;
-      in[f] = (e->matrix[(e->starts[b] + t) * features + f] - e->shift[scale]) * e->gain[scale];
+      float raw = f < e->windows.columns ? e->matrix[(e->starts[b] + t) * e->windows.columns + f] : 1;
+      in[f] = (raw - e->shift[scale]) * e->gain[scale];
     }
     const float *w = e->weights;
     int inputs = features;
@@ -173,6 +180,21 @@ static void scalar_forward(const example *e, int64_t b, double *outputs) {
   memcpy(outputs, in, (size_t)e->outputs * sizeof(double));
 }
 
+/* A matrix with ones for the features that the other leaves out gives the same bits. */
+static void same_with_ones(barcast_network *network, const example *e, const float *outputs, const int64_t *sums,
+                           int current_case) {
+  const size_t bytes = (size_t)(e->windows.sequences * e->outputs) * sizeof(float);
+  const size_t sum_bytes = (size_t)(e->parameters + 1) * sizeof(int64_t);
+  float *other = malloc(bytes);
+  int64_t *other_sums = malloc(sum_bytes);
+  REQUIRE(barcast_network_forward(network, &e->whole_windows, other) == BARCAST_OK);
+  REQUIRE(bytes == 0 || memcmp(outputs, other, bytes) == 0);
+  REQUIRE(barcast_network_gradient(network, &e->whole_windows, &e->goal, other_sums) == BARCAST_OK);
+  REQUIRE(memcmp(sums, other_sums, sum_bytes) == 0);
+  free(other);
+  free(other_sums);
+}
+
 static void good_calls(barcast_network *network, const example *e, dice *d, int current_case) {
   const int64_t sequences = e->windows.sequences;
   const size_t count = (size_t)(sequences * e->outputs);
@@ -188,6 +210,7 @@ static void good_calls(barcast_network *network, const example *e, dice *d, int 
   int64_t *sums = malloc((size_t)(e->parameters + 1) * sizeof(int64_t));
   REQUIRE(barcast_network_gradient(network, &e->windows, &e->goal, sums) == BARCAST_OK);
   REQUIRE(sums[e->parameters] >= 0);
+  same_with_ones(network, e, outputs, sums, current_case);
   double loss = -1;
   int status = barcast_network_train(network, &e->windows, &e->goal, &e->optimizer, &loss);
   REQUIRE(status == (sequences > 0 ? BARCAST_OK : BARCAST_SHAPE));
@@ -209,9 +232,10 @@ static void good_calls(barcast_network *network, const example *e, dice *d, int 
 static void bad_windows(barcast_network *network, const example *e, dice *d, int current_case) {
   barcast_windows w = e->windows;
   int32_t kept = e->starts[0];
-  float number = e->matrix[(int64_t)kept * e->shape.features];
+  const int64_t spoiled = (int64_t)kept * w.columns + roll(d, (uint32_t)w.columns);
+  const float number = e->matrix[spoiled];
   int expected = BARCAST_SHAPE;
-  switch (roll(d, 9)) {
+  switch (roll(d, 11)) {
     case 0: e->starts[0] = -1; break;
     case 1: e->starts[0] = (int32_t)(w.rows - e->shape.window_length + 1); break;
     case 2: e->starts[0] = INT32_MAX; break;
@@ -220,8 +244,10 @@ static void bad_windows(barcast_network *network, const example *e, dice *d, int
     case 5: w.rows = e->shape.window_length - 1; break;
     case 6: w.matrix = NULL; break;
     case 7: w.gain = NULL; break;
+    case 8: w.columns = roll(d, 2) ? 0 : INT32_MIN; break;
+    case 9: w.columns = e->shape.features + 1; break;
     default:
-      e->matrix[(int64_t)kept * e->shape.features] = roll(d, 2) ? NAN : INFINITY;
+      e->matrix[spoiled] = roll(d, 2) ? NAN : INFINITY;
       expected = BARCAST_NOT_FINITE;
   }
   float *outputs = malloc((size_t)(e->windows.sequences * e->outputs) * sizeof(float));
@@ -231,7 +257,7 @@ static void bad_windows(barcast_network *network, const example *e, dice *d, int
   REQUIRE(barcast_network_gradient(network, &w, &e->goal, sums) == expected);
   REQUIRE(barcast_network_train(network, &w, &e->goal, &e->optimizer, &loss) == expected);
   e->starts[0] = kept;
-  e->matrix[(int64_t)kept * e->shape.features] = number;
+  e->matrix[spoiled] = number;
   free(sums);
   free(outputs);
 }

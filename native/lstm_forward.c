@@ -11,40 +11,49 @@
 /* Numbers that are fetched at once: a line of memory. */
 enum { FETCHED = 16 };
 
-/* Step t of the windows, scaled, into x [F, lanes]. Answers 0 when one is not finite. */
 /*
  * Fetches step t of the windows ahead of time. Windows of a shuffled batch lie far apart, and the processor foresees
  * none of them (3% of a training step).
  */
 INLINE void fetch_inputs(const tile *at, int t) {
   const barcast_windows *w = at->windows;
-  const int features = at->network->shape.features;
+  const int columns = w->columns;
   for (int lane = 0; lane < at->count; lane++) {
-    const float *row = w->matrix + ((int64_t)w->starts[at->first + lane] + t) * features;
-    for (int f = 0; f < features; f += FETCHED) __builtin_prefetch(row + f);
-    __builtin_prefetch(row + features - 1);
+    const float *row = w->matrix + ((int64_t)w->starts[at->first + lane] + t) * columns;
+    for (int f = 0; f < columns; f += FETCHED) __builtin_prefetch(row + f);
+    __builtin_prefetch(row + columns - 1);
   }
 }
 
-INLINE int gather_inputs(const tile *at, int t, const int lanes, float *x) {
+INLINE float scaled(float raw, float shift, float gain, uint32_t *bad) {
+  const float value = (raw - shift) * gain;
+  uint32_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  *bad |= (bits & 0x7f800000u) == 0x7f800000u;
+  return value;
+}
+
+/*
+ * Step t of the windows, scaled, into x [F, lanes]. Features that the matrix does not hold are the same at every step:
+ * those of `before`, the last step's x, unless it is NULL. Answers 0 when one is not finite.
+ */
+INLINE int gather_inputs(const tile *at, int t, const int lanes, const float *before, float *x) {
   const barcast_windows *w = at->windows;
-  const int features = at->network->shape.features;
+  const int features = at->network->shape.features, columns = w->columns;
+  const int made = before ? columns : features;
   uint32_t bad = 0;
   for (int lane = 0; lane < at->count; lane++) {
     const int64_t sequence = at->first + lane;
-    const float *row = w->matrix + ((int64_t)w->starts[sequence] + t) * features;
+    const float *row = w->matrix + ((int64_t)w->starts[sequence] + t) * columns;
     const float *shift = w->shift + sequence * w->scale_stride, *gain = w->gain + sequence * w->scale_stride;
-    for (int f = 0; f < features; f++) {
-      float value = (row[f] - shift[f]) * gain[f];
-      uint32_t bits;
-      memcpy(&bits, &value, sizeof bits);
-      bad |= (bits & 0x7f800000u) == 0x7f800000u;
-      x[f * lanes + lane] = value;
-    }
+    for (int f = 0; f < columns; f++) x[f * lanes + lane] = scaled(row[f], shift[f], gain[f], &bad);
+    for (int f = columns; f < made; f++) x[f * lanes + lane] = scaled(1.0f, shift[f], gain[f], &bad);
   }
   for (int lane = at->count; lane < lanes; lane++) {
-    for (int f = 0; f < features; f++) x[f * lanes + lane] = 0.0f;
+    for (int f = 0; f < made; f++) x[f * lanes + lane] = 0.0f;
   }
+  const size_t kept = (size_t)made * lanes;
+  if (before && before != x) memcpy(x + kept, before + kept, (size_t)(features - made) * lanes * sizeof(float));
   return !bad;
 }
 
@@ -163,10 +172,13 @@ INLINE int forward(const tile *at, scratch *s, const int lanes) {
     memset(input_at(network, s, l, 0, lanes), 0, bytes);
     memset(cell_at(network, s, l, 0, lanes), 0, bytes);
   }
+  const float *before = NULL;
   fetch_inputs(at, 0);
   for (int t = 0; t < steps; t++) {
     if (t + 1 < steps) fetch_inputs(at, t + 1);
-    finite &= gather_inputs(at, t, lanes, input_at(network, s, 0, t, lanes) + network->lstm[0].units * lanes);
+    float *x = input_at(network, s, 0, t, lanes) + network->lstm[0].units * lanes;
+    finite &= gather_inputs(at, t, lanes, before, x);
+    before = x;
     for (int l = 0; l < network->lstm_count; l++) {
       const lstm_layer *layer = &network->lstm[l];
       const size_t state = (size_t)layer->units * lanes, gates = padded(4 * layer->units) * lanes;

@@ -13,8 +13,10 @@ import { BarcastError, epochMinute, hashText, isoOfMinute, Random } from '../bas
 import {
   buildWindows,
   chronologicalSplit,
+  kernelWindows,
   type Recipe,
   randomSplit,
+  rangeOfWindows,
   type Split,
   selectWindows,
   type WindowSet,
@@ -244,12 +246,11 @@ function compareWindows(
 /** Whether two windows feed the network the same bits. */
 function sameInputs(a: WindowSet, i: number, b: WindowSet, j: number, recipe: Recipe): boolean {
   const F = recipe.features.length;
-  for (let f = 0; f < F; f++) {
-    const [ai, bj] = [i * a.scaleStride + f, j * b.scaleStride + f];
-    if (!Object.is(a.shift[ai], b.shift[bj]) || !Object.is(a.gain[ai], b.gain[bj])) return false;
-  }
-  const length = recipe.windowLength * F;
-  const [fromA, fromB] = [a.starts[i] * F, b.starts[j] * F];
+  const [ofA, ofB] = [kernelWindows(rangeOfWindows(a, i, i + 1)), kernelWindows(rangeOfWindows(b, j, j + 1))];
+  for (let f = 0; f < F; f++)
+    if (!Object.is(ofA.shift[f], ofB.shift[f]) || !Object.is(ofA.gain[f], ofB.gain[f])) return false;
+  const length = recipe.windowLength * recipe.columns;
+  const [fromA, fromB] = [a.starts[i] * recipe.columns, b.starts[j] * recipe.columns];
   for (let k = 0; k < length; k++) if (!Object.is(a.matrix[fromA + k], b.matrix[fromB + k])) return false;
   return true;
 }

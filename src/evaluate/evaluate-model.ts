@@ -39,8 +39,8 @@ function fittedSpan(model: Model): { from: number; to: number } | undefined {
 }
 
 function returnsOf(windows: WindowSet, recipe: Recipe): ReturnsView {
-  const { windowLength, features, oneMinuteReturns } = recipe;
-  return { matrix: windows.matrix, starts: windows.starts, windowLength, stride: features.length, ...oneMinuteReturns };
+  const { windowLength, columns: stride, oneMinuteReturns } = recipe;
+  return { matrix: windows.matrix, starts: windows.starts, windowLength, stride, ...oneMinuteReturns };
 }
 
 /** The ridge baseline of a recipe's windows over some bars. @throws BARCAST_E_TOO_FEW_WINDOWS */

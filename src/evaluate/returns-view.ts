@@ -9,15 +9,15 @@ export const LAGS = 20;
 
 /** Windows of an UNSCALED feature matrix, of which one feature gives one-minute log returns. */
 export interface ReturnsView {
-  /** `[rows, F]`, row-major. */
+  /** `[rows, stride]`, row-major. */
   readonly matrix: Float32Array;
   /** `[N]` first row of each window. */
   readonly starts: Int32Array;
   /** T, rows a window. */
   readonly windowLength: number;
-  /** F, values a row. */
+  /** Values a row. */
   readonly stride: number;
-  /** The feature to read, 0 to F - 1. */
+  /** The feature to read, 0 to stride - 1. */
   readonly feature: number;
   /** What that feature is: a one-minute log return, or a close in any unit. */
   readonly holds: 'logReturn' | 'close';

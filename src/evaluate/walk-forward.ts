@@ -156,7 +156,7 @@ function fingerprintOf(options: WalkForwardOptions, bars: MarketBars): string {
 /** What scores are made of; the inputs of many folds would fill the memory. */
 function withoutInputs(forecasts: ScoredForecasts): ScoredForecasts {
   const none = new Float32Array(0);
-  return { ...forecasts, windows: { ...forecasts.windows, matrix: none, shift: none, gain: none } };
+  return { ...forecasts, windows: { ...forecasts.windows, matrix: none, flows: none, scales: none } };
 }
 
 /** The folds' windows one after the other; they share their list of symbols. */

@@ -11,6 +11,7 @@
  */
 import type { DecodedOutputs, FittedScaler, Recipe, WindowSet } from './recipe.ts';
 import { logReturnOf, type RowFormula, sharesOf } from './rows.ts';
+import { scaledAlike } from './scaling.ts';
 
 const WINDOW_LENGTH = 60;
 const FEATURES = ['close', 'volume'];
@@ -82,12 +83,9 @@ const spanOf = (low: number, high: number): number => (high > low ? high - low :
 
 function scale(windows: WindowSet, scaler: FittedScaler): WindowSet {
   const { closeMin, closeMax, volumeMin, volumeMax } = fitted(scaler);
-  return {
-    ...windows,
-    shift: Float32Array.of(closeMin, volumeMin),
-    gain: Float32Array.of(1 / spanOf(closeMin, closeMax), 1 / spanOf(volumeMin, volumeMax)),
-    scaleStride: 0,
-  };
+  const shift = Float32Array.of(closeMin, volumeMin);
+  const gain = Float32Array.of(1 / spanOf(closeMin, closeMax), 1 / spanOf(volumeMin, volumeMax));
+  return { ...windows, scaling: scaledAlike(shift, gain), scales: new Float32Array(0) };
 }
 
 /** (targetClose - closeMin) / (closeMax - closeMin); NaN where targetClose is. */
@@ -117,6 +115,7 @@ export const cs205Recipe: Recipe = {
   windowLength: WINDOW_LENGTH,
   horizonMinutes: 5,
   features: FEATURES,
+  columns: F,
   oneMinuteReturns: { feature: 0, holds: 'close' },
   row,
   quiet: { longestRun: 0, most: 0 },

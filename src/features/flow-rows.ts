@@ -1,5 +1,5 @@
 /**
- * The flows' columns of the feature matrix: what a fitted linear forecast makes of the flows of each row. Batch and live
+ * What a fitted linear forecast makes of the flows of each row, two numbers beside the feature matrix. Batch and live
  * fill them with {@link FlowRows}, row after row of a run from its first one on, after the market's columns.
  */
 import { Flows } from './flows.ts';
@@ -10,7 +10,10 @@ import type { FittedScaler, FlowColumns, Recipe, WindowSet } from './recipe.ts';
 export const isBlindRow = (matrix: Float32Array, at: number, { turbulence, strain }: FlowColumns): boolean =>
   matrix[at + turbulence] === 0 && matrix[at + strain] === 0;
 
-/** Fills the flows' columns of a run's rows. */
+/** Numbers of a row: of the symbol's own flows, and of the leader's. */
+export const FLOW_NUMBERS = 2;
+
+/** Fills the flows of a run's rows. */
 export class FlowRows {
   readonly #columns: FlowColumns;
   readonly #flows: Flows;
@@ -29,15 +32,14 @@ export class FlowRows {
     this.#flows.begin();
   }
 
-  /** Fills the run's next row, whose numbers begin at `at`. */
-  next(matrix: Float32Array, at: number): void {
-    const columns = this.#columns;
+  /** Fills `[rows, 2]` of the run's next row, whose features begin at `at`. */
+  next(matrix: Float32Array, at: number, into: Float32Array, row: number): void {
     const flows = this.#flows;
     flows.next(matrix, at);
-    const blind = isBlindRow(matrix, at, columns);
+    const blind = isBlindRow(matrix, at, this.#columns);
     const weights = blind ? this.#blind : this.#sighted;
-    matrix[at + columns.own] = flows.own(weights);
-    matrix[at + columns.leading] = blind ? 0 : flows.leading(weights);
+    into[2 * row] = flows.own(weights);
+    into[2 * row + 1] = blind ? 0 : flows.leading(weights);
   }
 }
 
@@ -47,41 +49,41 @@ export function flowRowsOf({ flows }: Pick<Recipe, 'flows'>, scaler: FittedScale
   return lines && new FlowRows(flows, scaler, lines);
 }
 
-/** Fills the flows' columns of runs, some in a block. */
+/** Fills the flows of runs, some in a block. */
 export interface FlowStep {
   readonly kind: 'flows';
   readonly blocks: number;
   readonly columns: FlowColumns;
-  /** F */
-  readonly features: number;
+  /** Numbers of a row. */
+  readonly width: number;
   readonly scaler: FittedScaler;
-  readonly windows: Pick<WindowSet, 'matrix' | 'runs'>;
+  readonly windows: Pick<WindowSet, 'matrix' | 'flows' | 'runs'>;
 }
 
 const BLOCKS = 64;
 
-/** How the flows' columns of all rows are filled, in place, once the market's are. */
+/** How the flows of all rows are filled, in place, once the market's columns are. */
 export function* fillingFlows(
-  { matrix, runs }: WindowSet,
-  { flows: columns, features }: Pick<Recipe, 'flows' | 'features'>,
+  { matrix, flows, runs }: WindowSet,
+  { flows: columns, columns: width }: Pick<Recipe, 'flows' | 'columns'>,
   scaler: FittedScaler,
 ): Generator<FlowStep, void, void> {
   if (columns === undefined || runs === undefined || linesOf(scaler) === undefined) return;
   const blocks = Math.min(BLOCKS, runs.firstRow.length);
-  yield { kind: 'flows', blocks, columns, features: features.length, scaler, windows: { matrix, runs } };
+  yield { kind: 'flows', blocks, columns, width, scaler, windows: { matrix, flows, runs } };
 }
 
-export function flowsWork({ blocks, columns, features: F, scaler, windows }: FlowStep): (block: number) => void {
+export function flowsWork({ blocks, columns, width, scaler, windows }: FlowStep): (block: number) => void {
   const rows = flowRowsOf({ flows: columns }, scaler)!;
-  const { matrix } = windows;
+  const { matrix, flows } = windows;
   const { firstRow } = windows.runs!;
   const runs = firstRow.length;
   return (block) => {
     const last = Math.floor(((block + 1) * runs) / blocks);
     for (let run = Math.floor((block * runs) / blocks); run < last; run++) {
       rows.begin();
-      const end = run + 1 < runs ? firstRow[run + 1] * F : matrix.length;
-      for (let at = firstRow[run] * F; at < end; at += F) rows.next(matrix, at);
+      const end = run + 1 < runs ? firstRow[run + 1] : flows.length / FLOW_NUMBERS;
+      for (let row = firstRow[run]; row < end; row++) rows.next(matrix, row * width, flows, row);
     }
   };
 }
@@ -89,27 +91,22 @@ export function flowsWork({ blocks, columns, features: F, scaler, windows }: Flo
 /** The flows of rows that are asked for in their order, whichever lie between. */
 export class FlowsAt {
   readonly #windows: Pick<WindowSet, 'matrix' | 'runs'>;
-  readonly #features: number;
+  readonly #width: number;
   readonly #flows: Flows;
   /** The first row after the run that the flows are of, and the next row that they are to be given. */
   #end = 0;
   #next = 0;
 
-  constructor(
-    windows: Pick<WindowSet, 'matrix' | 'runs'>,
-    features: number,
-    columns: FlowColumns,
-    scaler: FittedScaler,
-  ) {
+  constructor(windows: Pick<WindowSet, 'matrix' | 'runs'>, width: number, columns: FlowColumns, scaler: FittedScaler) {
     this.#windows = windows;
-    this.#features = features;
+    this.#width = width;
     this.#flows = new Flows(columns, scaler);
   }
 
   at(row: number): Flows {
     const { matrix } = this.#windows;
     if (row >= this.#end || row < this.#next - 1) this.#seek(row);
-    for (; this.#next <= row; this.#next++) this.#flows.next(matrix, this.#next * this.#features);
+    for (; this.#next <= row; this.#next++) this.#flows.next(matrix, this.#next * this.#width);
     return this.#flows;
   }
 
@@ -123,7 +120,7 @@ export class FlowsAt {
       else high = middle;
     }
     this.#next = firstRow[low];
-    this.#end = low + 1 < firstRow.length ? firstRow[low + 1] : matrix.length / this.#features;
+    this.#end = low + 1 < firstRow.length ? firstRow[low + 1] : matrix.length / this.#width;
     this.#flows.begin();
   }
 }

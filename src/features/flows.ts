@@ -41,6 +41,8 @@ const STEEPNESS = 1.5;
 /** Minutes that running means look back over, and those that a fitted mean square counts for at a run's begin. */
 const MEAN_MINUTES = 60;
 const PRIOR_MINUTES = 30;
+/** What the newest of so many counts for in their mean. */
+const SHARES = Float64Array.from({ length: MEAN_MINUTES + 1 }, (_, count) => 1 / count);
 /** Smallest deviation of the surprises that is divided by. */
 const SURPRISE_FLOOR = 0.1;
 /** The leader's moves count for at most so many of its deviations. */
@@ -123,7 +125,7 @@ export class Flows {
     flows[ON_VOLUME + 6] = middleLess * flows[ON_VOLUME + 6] + move;
     flows[ON_VOLUME + 7] = middleLess * flows[ON_VOLUME + 7] + surging;
     this.#minutes++;
-    const share = 1 / Math.min(this.#minutes, MEAN_MINUTES);
+    const share = SHARES[Math.min(this.#minutes, MEAN_MINUTES)];
     this.#explainedSquare += share * (explained * explained - this.#explainedSquare);
     this.#ownSquare += share * (move * move - this.#ownSquare);
   }
@@ -132,11 +134,13 @@ export class Flows {
   #surgeOf(surprise: number): number {
     const before = this.#trades++;
     const offset = surprise - surpriseShift(this.#surprise, this.#units.persistence);
-    this.#surprise += (surprise - this.#surprise) / Math.min(before + 1, MEAN_MINUTES);
+    this.#surprise += (surprise - this.#surprise) * SHARES[Math.min(before + 1, MEAN_MINUTES)];
     if (before === 0) return 0;
-    const z = (STEEPNESS * offset) / Math.max(SURPRISE_FLOOR, Math.sqrt(this.#surpriseSquare));
+    // z / sqrt(1 + z²) of the standardised offset, steepened.
+    const steep = STEEPNESS * offset;
+    const surge = steep / Math.sqrt(Math.max(SURPRISE_FLOOR * SURPRISE_FLOOR, this.#surpriseSquare) + steep * steep);
     this.#surpriseSquare += weightAfter(before) * (offset * offset - this.#surpriseSquare);
-    return z / Math.sqrt(1 + z * z);
+    return surge;
   }
 
   /** A move of the leader in its own deviations. */
@@ -172,9 +176,14 @@ export class Flows {
   /** What weights `[FLOW_INPUTS]` make of the symbol's own flows, in log returns. */
   own(weights: Float64Array): number {
     const flows = this.#flows;
-    let sum = 0;
-    for (let f = 0; f < LEADING; f++) sum += weights[f] * flows[f];
-    return sum;
+    // Two sums, neither of which waits for the other.
+    let even = weights[0] * flows[0];
+    let odd = 0;
+    for (let f = 1; f < LEADING; f += 2) {
+      odd += weights[f] * flows[f];
+      even += weights[f + 1] * flows[f + 1];
+    }
+    return even + odd;
   }
 
   /** And of the leader's, in volatilities. */
@@ -188,7 +197,7 @@ export class Flows {
 }
 
 /** What the next square counts for after some, on top of what was known beforehand. */
-const weightAfter = (count: number): number => 1 / Math.min(count + 1 + PRIOR_MINUTES, MEAN_MINUTES);
+const weightAfter = (count: number): number => SHARES[Math.min(count + 1 + PRIOR_MINUTES, MEAN_MINUTES)];
 
 function fadeWithTime(flows: Float64Array, at: number, value: number): void {
   flows[at] = QUICK * flows[at] + value;

@@ -15,6 +15,7 @@ export { RECIPE_NAMES, recipeOf } from './recipes.ts';
 export { referencesOf } from './references.ts';
 export { TARGET_LIMIT } from './returns-scales.ts';
 export { isUsable } from './rows.ts';
+export * from './scaling.ts';
 export * from './split.ts';
 export * from './window-selection.ts';
 export { buildWindows } from './windows.ts';

@@ -41,6 +41,7 @@ const PENALTY = 0.03;
 const LEAST_WINDOWS_AN_INPUT = 20;
 
 const limited = (x: number): number => Math.max(-1, Math.min(1, x));
+const smoothlyLimited = (x: number): number => (Math.abs(x + 1) - Math.abs(x - 1)) / 2;
 
 /**
  * Writes the inputs of the window whose last row is `last` to `out` `[LINEAR_INPUTS]`.
@@ -135,17 +136,20 @@ export class QuickForecast {
   of(matrix: Float32Array, last: number, unit: number, paths: ResidualPaths, flows: number): number {
     const place = paths.seek(matrix, last);
     const { logReturns, bounces } = paths;
-    let latest = 0;
-    for (let k = 0; k < OWN_LAGS; k++) latest += this.#own[k] * logReturns[place - k];
-    for (let k = 0; k < BOUNCE_LAGS; k++) latest += this.#bounce[k] * bounces[place - k];
-    return limitedForecast(latest * unit + flows + this.#ofDeviations(paths, place, unit));
+    // Sums that do not wait for each other.
+    let own = 0;
+    let bounce = 0;
+    for (let k = 0; k < OWN_LAGS; k++) own += this.#own[k] * logReturns[place - k];
+    for (let k = 0; k < BOUNCE_LAGS; k++) bounce += this.#bounce[k] * bounces[place - k];
+    return limitedForecast((own + bounce) * unit + flows + this.#ofDeviations(paths, place, unit));
   }
 
   #ofDeviations(paths: ResidualPaths, place: number, unit: number): number {
     const n = SPANS.length;
     const weights = this.#deviations;
     const found = this.deviations;
-    let sum = 0;
+    let market = 0;
+    let peers = 0;
     for (let span = 0; span < n; span++) {
       const minutes = SPANS[span];
       const share = unit * PER_MINUTE[span];
@@ -153,10 +157,10 @@ export class QuickForecast {
       const ofPeers = paths.fromPeers(place, minutes) * share;
       found[span] = ofMarket;
       found[n + span] = ofPeers;
-      sum += weights[span] * ofMarket + weights[n + span] * limited(ofMarket);
-      sum += weights[2 * n + span] * ofPeers + weights[3 * n + span] * limited(ofPeers);
+      market += weights[span] * ofMarket + weights[n + span] * smoothlyLimited(ofMarket);
+      peers += weights[2 * n + span] * ofPeers + weights[3 * n + span] * smoothlyLimited(ofPeers);
     }
-    return sum;
+    return market + peers;
   }
 }
 

@@ -6,17 +6,18 @@
  * minute was first asked for: push all bars of a minute, then ask. A bar that comes later than that makes a row of its
  * own symbol, and the market of its minute stays as it was.
  *
- * Memory: 3 windows of rows a symbol (60 rows of 23 features: 17 kB), whatever the number of bars, and two sessions
- * of the references' returns.
+ * Memory: 3 windows of rows a symbol (60 rows of 12 numbers: 10 kB with what lies beside them), whatever the number of
+ * bars, and two sessions of the references' returns.
  */
 
 import { type Bar, sessionAt } from '../bars/index.ts';
-import { type FlowRows, flowRowsOf } from './flow-rows.ts';
+import { FLOW_NUMBERS, type FlowRows, flowRowsOf } from './flow-rows.ts';
 import { type MarketModel, marketOf } from './market-model.ts';
 import { type Explainer, explainerOf, fillMarketRow } from './market-rows.ts';
 import { MarketTape } from './market-tape.ts';
 import type { FittedScaler, Recipe, WindowSet } from './recipe.ts';
 import { isUsable, logReturnOf, sharesOf } from './rows.ts';
+import { unscaled } from './scaling.ts';
 import { windowVolatility } from './volatility.ts';
 
 /** What became of a pushed bar. Only `window` and `warming` added a row. */
@@ -67,8 +68,10 @@ export class LiveMarket {
   readonly #states = new Map<string, SymbolState>();
   readonly #market: MarketModel | undefined;
   readonly #tape: MarketTape | undefined;
-  /** `[symbols * capacity, F]` */
+  /** `[symbols * capacity, columns]` */
   #matrix: Float32Array;
+  /** `[symbols * capacity, 2]` */
+  #flows: Float32Array;
   /** `[symbols * capacity]` log return of each row; multiples of 2^-23 that float32 holds exactly. */
   #logReturns: Float32Array;
   /** `[symbols * capacity]` 1 for a quiet row. */
@@ -79,6 +82,7 @@ export class LiveMarket {
     this.#scaler = scaler;
     this.#capacity = CAPACITY_IN_WINDOWS * recipe.windowLength;
     this.#matrix = new Float32Array(0);
+    this.#flows = new Float32Array(0);
     this.#logReturns = new Float32Array(0);
     this.#quiet = new Uint8Array(0);
     this.#market = recipe.market && marketOf(scaler);
@@ -108,8 +112,7 @@ export class LiveMarket {
       state.run = 0;
       return 'unusable';
     }
-    const { row, quiet, windowLength: T, features } = this.#recipe;
-    const F = features.length;
+    const { row, quiet, windowLength: T, columns } = this.#recipe;
     if (session.open !== state.sessionOpen || quietMinutes > quiet.longestRun) state.run = 0;
     state.sessionOpen = session.open;
     const goesOn = state.run > 0;
@@ -119,7 +122,7 @@ export class LiveMarket {
     } else {
       for (let m = minute - quietMinutes; m < minute; m++) {
         const at = this.#nextRow(state);
-        row.quiet(this.#matrix, at * F, state.lastClose, m - session.open);
+        row.quiet(this.#matrix, at * columns, state.lastClose, m - session.open);
         this.#logReturns[at] = 0;
         this.#quiet[at] = 1;
       }
@@ -127,7 +130,7 @@ export class LiveMarket {
     const at = this.#nextRow(state);
     const logReturn = logReturnOf(close, goesOn ? state.lastClose : open);
     const traded = row.volumeOf(sharesOf(volume));
-    row.bar(this.#matrix, at * F, logReturn, high, low, close, traded, minute - session.open);
+    row.bar(this.#matrix, at * columns, logReturn, high, low, close, traded, minute - session.open);
     this.#logReturns[at] = logReturn;
     this.#quiet[at] = 0;
     this.#tape?.push(bar.symbol, minute, logReturn, session.open);
@@ -147,7 +150,7 @@ export class LiveMarket {
    * new rows, so forecast from it before then.
    */
   windows(symbols: Iterable<string>): WindowSet {
-    const { windowLength: T, features, horizonMinutes, name } = this.#recipe;
+    const { windowLength: T, features, columns, horizonMinutes, name } = this.#recipe;
     const ready: string[] = [];
     for (const symbol of new Set(symbols)) if (this.#states.get(symbol)?.ready) ready.push(symbol);
     ready.sort();
@@ -167,27 +170,26 @@ export class LiveMarket {
       lastClose[w] = state.lastClose;
       volatility[w] = windowVolatility(sumOfSquares, T, state.lastClose, horizonMinutes);
     }
-    const unscaled: WindowSet = {
+    const windows: WindowSet = {
       recipe: name,
       symbols: ready,
       matrix: this.#matrix,
+      flows: this.#flows,
       starts,
       symbol: Int32Array.from({ length: N }, (_, w) => w),
       asOf,
       lastClose,
       targetClose: new Float64Array(N).fill(Number.NaN),
       volatility,
-      shift: new Float32Array(features.length),
-      gain: new Float32Array(features.length).fill(1),
-      scaleStride: 0,
+      scaling: unscaled(features.length, columns),
+      scales: new Float32Array(0),
     };
-    return this.#recipe.scale(unscaled, this.#scaler);
+    return this.#recipe.scale(windows, this.#scaler);
   }
 
   /** Fills the columns of market and flows of a run's first `rows` rows. Minutes asked for here stand from now on. */
   #fill(state: SymbolState, rows: number): void {
-    const { market: columns, features } = this.#recipe;
-    const F = features.length;
+    const { market, columns } = this.#recipe;
     if (state.filled >= rows) return;
     if (state.filled === 0) {
       state.explainer = this.#market && explainerOf(this.#market, state.symbol);
@@ -197,14 +199,14 @@ export class LiveMarket {
     const { explainer, flows } = state;
     const runStart = state.base + state.used - state.run; // before the buffer where its first rows are gone
     for (let row = state.filled; row < rows; row++) {
-      const at = (runStart + row) * F;
+      const at = (runStart + row) * columns;
       const minute = state.runMinute + row;
-      if (columns && explainer && this.#tape) {
-        const market = this.#tape.at(minute);
+      if (market && explainer && this.#tape) {
+        const marketThen = this.#tape.at(minute);
         const logReturn = this.#logReturns[runStart + row];
-        fillMarketRow(this.#matrix, at, columns, explainer, market, logReturn, minute - state.sessionOpen);
+        fillMarketRow(this.#matrix, at, market, explainer, marketThen, logReturn, minute - state.sessionOpen);
       }
-      flows?.next(this.#matrix, at);
+      flows?.next(this.#matrix, at, this.#flows, runStart + row);
     }
     state.filled = rows;
   }
@@ -216,31 +218,34 @@ export class LiveMarket {
       this.#fill(state, state.run - kept);
       const from = state.base + this.#capacity - kept;
       const to = from + kept;
-      const F = this.#recipe.features.length;
-      this.#matrix.copyWithin(state.base * F, from * F, to * F);
+      const { columns } = this.#recipe;
+      this.#matrix.copyWithin(state.base * columns, from * columns, to * columns);
+      this.#flows.copyWithin(state.base * FLOW_NUMBERS, from * FLOW_NUMBERS, to * FLOW_NUMBERS);
       this.#logReturns.copyWithin(state.base, from, to);
       this.#quiet.copyWithin(state.base, from, to);
       state.used = kept;
     }
     state.run++;
     const row = state.base + state.used++;
-    this.#matrix.set(this.#recipe.row.blank, row * this.#recipe.features.length);
+    this.#matrix.set(this.#recipe.row.blank, row * this.#recipe.columns);
     return row;
   }
 
   #add(symbol: string): SymbolState {
-    const F = this.#recipe.features.length;
     const count = this.#states.size;
     const room = this.#quiet.length / this.#capacity;
     if (count === room) {
       const rows = Math.max(16, 2 * room) * this.#capacity;
-      const matrix = new Float32Array(rows * F);
+      const matrix = new Float32Array(rows * this.#recipe.columns);
       matrix.set(this.#matrix);
+      const flows = new Float32Array(rows * FLOW_NUMBERS);
+      flows.set(this.#flows);
       const logReturns = new Float32Array(rows);
       logReturns.set(this.#logReturns);
       const quiet = new Uint8Array(rows);
       quiet.set(this.#quiet);
       this.#matrix = matrix;
+      this.#flows = flows;
       this.#logReturns = logReturns;
       this.#quiet = quiet;
     }

@@ -166,8 +166,8 @@ export interface FillStep {
   readonly columns: MarketColumns;
   /** Place of a row's one-minute log return. */
   readonly logReturn: number;
-  /** F */
-  readonly features: number;
+  /** Numbers of a row. */
+  readonly width: number;
   readonly scaler: FittedScaler;
   readonly windows: Pick<WindowSet, 'symbols' | 'matrix' | 'runs'>;
   readonly record: MarketRecord;
@@ -182,12 +182,12 @@ const BLOCKS = 64;
  */
 export function* fillingMarket(
   windows: WindowSet,
-  recipe: Pick<Recipe, 'market' | 'flows' | 'quiet' | 'features' | 'oneMinuteReturns'>,
+  recipe: Pick<Recipe, 'market' | 'flows' | 'quiet' | 'columns' | 'oneMinuteReturns'>,
   scaler: FittedScaler,
   bars: MarketBars,
 ): Generator<RecordStep | FillStep | FlowStep, void, void> {
   const { symbols, matrix, runs } = windows;
-  const { market: columns, quiet, features, oneMinuteReturns } = recipe;
+  const { market: columns, quiet, columns: width, oneMinuteReturns } = recipe;
   const model = columns && marketOf(scaler);
   if (columns !== undefined && model !== undefined && runs !== undefined) {
     const record = roomForMarket(model, bars);
@@ -196,13 +196,13 @@ export function* fillingMarket(
     const blocks = Math.min(BLOCKS, runs.firstRow.length);
     const rows = { symbols, matrix, runs };
     const logReturn = oneMinuteReturns.feature;
-    yield { kind: 'market', blocks, columns, logReturn, features: features.length, scaler, windows: rows, record };
+    yield { kind: 'market', blocks, columns, logReturn, width, scaler, windows: rows, record };
   }
   yield* fillingFlows(windows, recipe, scaler);
 }
 
 export function fillWork(step: FillStep): (block: number) => void {
-  const { columns, logReturn, features: F, scaler, windows, record, blocks } = step;
+  const { columns, logReturn, width, scaler, windows, record, blocks } = step;
   const model = marketOf(scaler)!;
   const market = new RecordedMarket(record, model);
   const { matrix, symbols } = windows;
@@ -215,14 +215,14 @@ export function fillWork(step: FillStep): (block: number) => void {
     own.sort((a, b) => firstMinute[a] - firstMinute[b] || a - b);
     for (const run of own) {
       const explainer = explainerOf(model, symbols[symbol[run]]);
-      const begin = firstRow[run] * F;
-      const end = run + 1 < runs ? firstRow[run + 1] * F : matrix.length;
+      const begin = firstRow[run] * width;
+      const end = run + 1 < runs ? firstRow[run + 1] * width : matrix.length;
       const firstPlace = market.placeOf(firstMinute[run]);
       if (explainer instanceof FixedLoadings) {
-        fillFixedRun(matrix, begin, end, F, columns, explainer, record, firstPlace);
+        fillFixedRun(matrix, begin, end, width, columns, explainer, record, firstPlace);
         continue;
       }
-      for (let at = begin, place = firstPlace; at < end; at += F, place++)
+      for (let at = begin, place = firstPlace; at < end; at += width, place++)
         fillMarketRow(
           matrix,
           at,
@@ -241,7 +241,7 @@ function fillFixedRun(
   matrix: Float32Array,
   begin: number,
   end: number,
-  F: number,
+  width: number,
   { explained, peers, turbulence, strain, leader, surprise, volume }: MarketColumns,
   { loadings, shares, usualVolume }: FixedLoadings,
   record: MarketRecord,
@@ -251,7 +251,7 @@ function fillFixedRun(
   const K = loadings.length;
   const references = residuals.length / record.leader.length;
   let minute = firstPlace % SESSION_MINUTES;
-  for (let at = begin | 0, place = firstPlace | 0; at < end; at += F, place++, minute++) {
+  for (let at = begin | 0, place = firstPlace | 0; at < end; at += width, place++, minute++) {
     matrix[at + explained] = returnPartOf(explainedBy(loadings, factors, place * K));
     matrix[at + peers] = returnPartOf(addedBy(shares, residuals, place * references));
     matrix[at + turbulence] = Math.sqrt(record.turbulence[place]);

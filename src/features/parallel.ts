@@ -187,29 +187,19 @@ export async function scaleOnThreads(
     const scaled = recipe.scale(windows, scaler);
     return { windows: scaled, targets: recipe.targets(scaled, scaler) };
   }
-  const sample = recipe.scale(rangeOfWindows(windows, 0, 1), scaler);
-  const stride = sample.scaleStride;
+  const { scaling } = recipe.scale(rangeOfWindows(windows, 0, 1), scaler);
+  const numbers = N * scaling.width;
   const targets = new Float32Array(allocate(4 * N, true), 0, N);
-  const shift = new Float32Array(allocate(4 * N * stride), 0, N * stride);
-  const gain = new Float32Array(allocate(4 * N * stride), 0, N * stride);
+  const scales = new Float32Array(allocate(4 * numbers, true), 0, numbers);
   const task = {
     kind: 'scale',
     recipe: recipe.name,
     windows: { ...windows, symbols: [] },
     scaler,
     windowsABlock: WINDOWS_A_BLOCK,
-    shift,
-    gain,
+    scales,
     targets,
   } as const;
   await doBlocks(task, Math.ceil(N / WINDOWS_A_BLOCK), apart);
-  return {
-    windows: stride === 0 ? { ...sample, ...unscaledPart(windows) } : { ...windows, shift, gain, scaleStride: stride },
-    targets,
-  };
-}
-
-/** All but the scales. */
-function unscaledPart({ shift: _shift, gain: _gain, scaleStride: _stride, ...rest }: WindowSet) {
-  return rest;
+  return { windows: { ...windows, scaling, scales }, targets };
 }

@@ -7,9 +7,10 @@
  * on scalers fitted on the training part, and on nothing else.
  */
 import type { MarketBars } from '../bars/index.ts';
-import type { Loss, NetworkShape, OptimizerSettings, Windows } from '../kernel/index.ts';
+import type { Loss, NetworkShape, OptimizerSettings } from '../kernel/index.ts';
 import type { FitStep } from './fit-steps.ts';
 import type { RowFormula } from './rows.ts';
+import type { Scaling } from './scaling.ts';
 
 export type RecipeName = 'returns' | 'cs205';
 
@@ -34,8 +35,20 @@ export interface TrainingDefaults {
 }
 
 /** N windows of a market in one flat feature matrix, each ending at a bar that traded. */
-export interface WindowSet extends Windows {
+export interface WindowSet {
   readonly recipe: RecipeName;
+  /** `[rows, columns]`, row-major. */
+  readonly matrix: Float32Array;
+  /** `[N]` first row of each window. */
+  readonly starts: Int32Array;
+  /**
+   * `[rows, 2]` what a fitted linear forecast makes of the flows of each row: the symbol's own, in log returns, and the
+   * leader's, in volatilities; empty for a recipe without flows.
+   */
+  readonly flows: Float32Array;
+  /** How the rows become a kernel's inputs, and `[N, S]` what each window has of its own for it. */
+  readonly scaling: Scaling;
+  readonly scales: Float32Array;
   /** Sorted; `symbol[i]` is an index into it. */
   readonly symbols: readonly string[];
   /** `[N]` */
@@ -82,9 +95,8 @@ export interface MarketColumns {
   readonly volume: number;
 }
 
-/** Features of past moves, which a linear forecast makes of the row and those before it, by their place in a row. */
+/** What a linear forecast of past moves is made of, row after row, by its place in a row. */
 export interface FlowColumns {
-  /** What they are made of. */
   readonly logReturn: number;
   readonly quiet: number;
   readonly clock: number;
@@ -94,9 +106,6 @@ export interface FlowColumns {
   /** Both are 0 in a minute in which nothing is known of the market. */
   readonly turbulence: number;
   readonly strain: number;
-  /** Filled: the forecast of the symbol's own flows, in log returns, and of the leader's, in volatilities. */
-  readonly own: number;
-  readonly leading: number;
 }
 
 /** What outputs stand for, before calibration, as log returns to the horizon. */
@@ -120,6 +129,8 @@ export interface Recipe {
   readonly horizonMinutes: number;
   /** Names of the F features. */
   readonly features: readonly string[];
+  /** How many of them the matrix holds, the first ones; the others are 1 in every row before they are scaled. */
+  readonly columns: number;
   /** The feature that gives one-minute log returns in the unscaled matrix, and whether it holds them or closes. */
   readonly oneMinuteReturns: { readonly feature: number; readonly holds: 'logReturn' | 'close' };
   /** What a minute's row of the matrix holds: the one formula of batch and live. */
@@ -130,7 +141,7 @@ export interface Recipe {
   readonly training: TrainingDefaults;
   /** The columns that `fillMarket` fills; absent for a recipe that looks at each symbol alone. */
   readonly market?: MarketColumns;
-  /** And those that it fills after them, of what a linear forecast makes of past moves. */
+  /** What the flows of past moves are made of; `fillMarket` makes them after the market's columns. */
   readonly flows?: FlowColumns;
   /** `[N]` training targets, in the network's output units, of scaled windows with a known targetClose. */
   targets(windows: WindowSet, scaler: FittedScaler): Float32Array;
@@ -150,10 +161,10 @@ export interface Recipe {
   /** What does a block of a step. */
   fitWork?(step: FitStep): (block: number) => void;
   /**
-   * The windows with their shift, gain and scaleStride set by the scaler; the matrix is shared.
-   * @param into `[N, F]` of zeros each, which a recipe whose windows have their own scales fills instead of new ones
+   * The windows with their scales set by the scaler; the matrix is shared.
+   * @param into `[N, S]` to be filled instead of new memory
    */
-  scale(windows: WindowSet, scaler: FittedScaler, into?: Pick<WindowSet, 'shift' | 'gain'>): WindowSet;
+  scale(windows: WindowSet, scaler: FittedScaler, into?: Float32Array): WindowSet;
 }
 
 export interface WindowOptions {
@@ -164,5 +175,5 @@ export interface WindowOptions {
   readonly requireTarget: boolean;
 }
 
-/** Builds the window set of a market. Unscaled: shift 0, gain 1, stride 0 until `Recipe.scale`. */
+/** Builds the window set of a market. Unscaled until `Recipe.scale`. */
 export type BuildWindows = (bars: MarketBars, recipe: Recipe, options: WindowOptions) => WindowSet;

@@ -9,7 +9,7 @@ import type { RecordStep } from './market-record.ts';
 import { type FillStep, fillingMarket, marketFillWork } from './market-rows.ts';
 import type { FittedScaler, WindowSet } from './recipe.ts';
 import { ResidualPaths } from './residual-paths.ts';
-import { F, FLOW_COLUMNS, HORIZON_MINUTES, LINEAR_COLUMNS, RETURNS_ROWS, WINDOW_LENGTH } from './returns-rows.ts';
+import { COLUMNS, FLOW_COLUMNS, HORIZON_MINUTES, LINEAR_COLUMNS, RETURNS_ROWS, WINDOW_LENGTH } from './returns-rows.ts';
 import { ROOT_HORIZON, scale, scaledReturns } from './returns-scales.ts';
 import { fitUsualVolume } from './usual-volume.ts';
 import { selectWindows } from './window-selection.ts';
@@ -97,9 +97,9 @@ function* fittingMarketAndVolume(bars: MarketBars, before: number): Generator<Ma
 
 function lineWork({ windows, wanted, scaler, sums }: LineStep): (block: number) => void {
   const { starts, volatility, matrix } = windows;
-  const seeing = new ResidualPaths(F, WINDOW_LENGTH, LINEAR_COLUMNS, false);
-  const unseeing = new ResidualPaths(F, WINDOW_LENGTH, LINEAR_COLUMNS, true);
-  const flows = new FlowsAt(windows, F, FLOW_COLUMNS, scaler);
+  const seeing = new ResidualPaths(COLUMNS, WINDOW_LENGTH, LINEAR_COLUMNS, false);
+  const unseeing = new ResidualPaths(COLUMNS, WINDOW_LENGTH, LINEAR_COLUMNS, true);
+  const flows = new FlowsAt(windows, COLUMNS, FLOW_COLUMNS, scaler);
   return (block) => {
     const room = (which: number) =>
       new LinearSums(sums.subarray((2 * block + which) * LINEAR_SUMS, (2 * block + which + 1) * LINEAR_SUMS));
@@ -109,7 +109,7 @@ function lineWork({ windows, wanted, scaler, sums }: LineStep): (block: number) 
     for (let w = block * WINDOWS_A_BLOCK; w < end; w++) {
       const unit = ROOT_HORIZON / volatility[w];
       const last = starts[w] + WINDOW_LENGTH - 1;
-      if (!isBlindRow(matrix, last * F, FLOW_COLUMNS)) {
+      if (!isBlindRow(matrix, last * COLUMNS, FLOW_COLUMNS)) {
         linearInputs(matrix, last, unit, seeing, flows.at(last), sighted.inputs);
         sighted.add(wanted[w]);
       }
@@ -129,7 +129,7 @@ function sharedCopies(windows: WindowSet): WindowSet {
     shared.set(array);
     return shared;
   };
-  const { starts, symbol, asOf, lastClose, targetClose, volatility, shift, gain } = windows;
+  const { starts, symbol, asOf, lastClose, targetClose, volatility, scales } = windows;
   return {
     ...windows,
     starts: copy(starts),
@@ -138,7 +138,6 @@ function sharedCopies(windows: WindowSet): WindowSet {
     lastClose: copy(lastClose),
     targetClose: copy(targetClose),
     volatility: copy(volatility),
-    shift: copy(shift),
-    gain: copy(gain),
+    scales: copy(scales),
   };
 }

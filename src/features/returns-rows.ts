@@ -5,7 +5,8 @@ import { logReturnOf, logVolumeOf, type RowFormula, SESSION_MINUTES, sharesOf } 
 
 export const WINDOW_LENGTH = 60;
 export const HORIZON_MINUTES = 5;
-const FEATURES = [
+/** Of each minute. */
+const OF_ROWS = [
   'return',
   'volume',
   'range',
@@ -16,25 +17,20 @@ const FEATURES = [
   'peers',
   'turbulence',
   'strain',
-  'linear',
-  'volatility',
-  'tick',
-  'liquidity',
-  ...LINEAR_DEVIATIONS.map(({ name }) => name),
   'surprise',
   'leader',
-  'ownFlows',
-  'leadersFlows',
 ];
+/** Constant over a window: 1 in every row, so none stands there, and the window's own scale makes them what they are. */
+const OF_WINDOWS = ['linear', 'volatility', 'tick', 'liquidity', ...LINEAR_DEVIATIONS.map(({ name }) => name)];
+const FEATURES = [...OF_ROWS, ...OF_WINDOWS];
 export const F = FEATURES.length;
+/** Numbers of a row in the matrix. */
+export const COLUMNS = OF_ROWS.length;
 export const [RETURN, VOLUME, RANGE, CLOSE_POSITION, QUIET, CLOCK] = [0, 1, 2, 3, 4, 5];
-export const [EXPLAINED, PEERS, TURBULENCE, STRAIN] = [6, 7, 8, 9];
-export const [LINEAR, VOLATILITY, TICK, LIQUIDITY] = [10, 11, 12, 13];
+export const [EXPLAINED, PEERS, TURBULENCE, STRAIN, SURPRISE, LEADER] = [6, 7, 8, 9, 10, 11];
+export const [LINEAR, VOLATILITY, TICK, LIQUIDITY] = [12, 13, 14, 15];
 /** The first of the deviations. */
-export const DEVIATION = 14;
-export const SURPRISE = DEVIATION + LINEAR_DEVIATIONS.length;
-export const LEADER = SURPRISE + 1;
-export const [OWN_FLOWS, LEADERS_FLOWS] = [LEADER + 1, LEADER + 2];
+export const DEVIATION = 16;
 export const LINEAR_COLUMNS = {
   logReturn: RETURN,
   range: RANGE,
@@ -60,16 +56,12 @@ export const FLOW_COLUMNS = {
   surprise: SURPRISE,
   turbulence: TURBULENCE,
   strain: STRAIN,
-  own: OWN_FLOWS,
-  leading: LEADERS_FLOWS,
 };
 
 // A loop reads what a module exports from memory each time, and this file's own constants never.
-const WIDTH = F;
-/** Features from the first of these up to the second are 1 in every row: a window's own scales make constants of them. */
-const [FIRST_CONSTANT, END_OF_CONSTANTS] = [LINEAR, DEVIATION + LINEAR_DEVIATIONS.length];
+const WIDTH = COLUMNS;
 
-const BLANK = Float32Array.from({ length: F }, (_, f) => (f >= FIRST_CONSTANT && f < END_OF_CONSTANTS ? 1 : 0));
+const BLANK = new Float32Array(COLUMNS);
 
 const clockAt = (minutesSinceOpen: number): number => (2 * minutesSinceOpen) / SESSION_MINUTES - 1;
 /** By minute since the open. */
@@ -97,15 +89,12 @@ function fillBar(
   matrix[at + 7] = 0;
   matrix[at + 8] = 0;
   matrix[at + 9] = 0;
-  for (let f = FIRST_CONSTANT; f < END_OF_CONSTANTS; f++) matrix[at + f] = 1;
-  matrix[at + END_OF_CONSTANTS] = logVolume;
-  matrix[at + END_OF_CONSTANTS + 1] = 0;
-  matrix[at + END_OF_CONSTANTS + 2] = 0;
-  matrix[at + END_OF_CONSTANTS + 3] = 0;
+  matrix[at + 10] = logVolume;
+  matrix[at + 11] = 0;
 }
 
 function fillQuiet(matrix: Float32Array, at: number, _close: number, minutesSinceOpen: number): void {
-  for (let f = 0; f < WIDTH; f++) matrix[at + f] = BLANK[f];
+  for (let f = 0; f < WIDTH; f++) matrix[at + f] = 0;
   matrix[at + 4] = 1;
   matrix[at + 5] = CLOCKS[minutesSinceOpen];
 }
@@ -138,6 +127,7 @@ export const RETURNS_ROWS = {
   windowLength: WINDOW_LENGTH,
   horizonMinutes: HORIZON_MINUTES,
   features: FEATURES,
+  columns: COLUMNS,
   oneMinuteReturns: { feature: RETURN, holds: 'logReturn' },
   row,
   quiet: { longestRun: 15, most: 45 },

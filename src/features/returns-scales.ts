@@ -5,31 +5,27 @@ import { logAboveOne, logRatio } from './logarithms.ts';
 import type { FittedScaler, WindowSet } from './recipe.ts';
 import { ResidualPaths } from './residual-paths.ts';
 import {
-  CLOCK,
-  CLOSE_POSITION,
+  COLUMNS,
   DEVIATION,
   EXPLAINED,
   F,
   FLOW_COLUMNS,
   HORIZON_MINUTES,
   LEADER,
-  LEADERS_FLOWS,
   LINEAR,
   LINEAR_COLUMNS,
   LIQUIDITY,
-  OWN_FLOWS,
   PEERS,
   QUIET,
   RANGE,
   RETURN,
-  STRAIN,
   SURPRISE,
   TICK,
-  TURBULENCE,
   VOLATILITY,
   VOLUME,
   WINDOW_LENGTH,
 } from './returns-rows.ts';
+import type { Scaling } from './scaling.ts';
 import { tickOf } from './volatility.ts';
 
 /** Training targets beyond this many volatilities are clipped to it. */
@@ -50,19 +46,62 @@ export const ROOT_HORIZON = Math.sqrt(HORIZON_MINUTES);
 const volumeGainOf = (variance: number): number =>
   1 / Math.max(Math.sqrt(Math.max(variance, 0)), VOLUME_DEVIATION_FLOOR);
 
+/** Places of a window's own numbers: units of returns, of volume and its surprises and of the range, and its constants. */
+const UNIT = 0;
+const VOLUME_MEAN = 1;
+const VOLUME_GAIN = 2;
+const SURPRISE_MEAN = 3;
+const SURPRISE_GAIN = 4;
+const RANGE_GAIN = 5;
+const OWN_LINEAR = 6;
+const OWN_VOLATILITY = 7;
+const OWN_TICK = 8;
+const OWN_LIQUIDITY = 9;
+const OWN_DEVIATION = 10;
+const DEVIATIONS = Int32Array.from(LINEAR_DEVIATIONS, ({ place }) => place);
+const S = OWN_DEVIATION + DEVIATIONS.length;
+
+export const RETURNS_SCALING: Scaling = {
+  columns: COLUMNS,
+  shift: new Float32Array(F),
+  gain: new Float32Array(F).fill(1),
+  width: S,
+  ownShifts: Int32Array.of(VOLUME, VOLUME_MEAN, SURPRISE, SURPRISE_MEAN),
+  ownGains: Int32Array.from(
+    [
+      ...[RETURN, EXPLAINED, PEERS, LEADER].map((feature) => [feature, UNIT]),
+      [VOLUME, VOLUME_GAIN],
+      [SURPRISE, SURPRISE_GAIN],
+      [RANGE, RANGE_GAIN],
+      [LINEAR, OWN_LINEAR],
+      [VOLATILITY, OWN_VOLATILITY],
+      [TICK, OWN_TICK],
+      [LIQUIDITY, OWN_LIQUIDITY],
+      ...LINEAR_DEVIATIONS.map((_, i) => [DEVIATION + i, OWN_DEVIATION + i]),
+    ].flat(),
+  ),
+};
+
+// A loop reads what another module exports from memory each time, and this file's own constants never.
+const WIDTH = COLUMNS;
+const T = WINDOW_LENGTH;
+const VOLUME_AT = VOLUME;
+const RANGE_AT = RANGE;
+const SURPRISE_AT = SURPRISE;
+const QUIET_AT = QUIET;
+
 /**
- * Scales of each window `[N, F]`. Window sums are exact (see `rows.ts`), so a sum may slide from one window to the
+ * Scales of each window `[N, S]`. Window sums are exact (see `rows.ts`), so a sum may slide from one window to the
  * next or be taken afresh: the bits are the same.
  */
-export function scale(windows: WindowSet, scaler: FittedScaler, into?: Pick<WindowSet, 'shift' | 'gain'>): WindowSet {
-  const { matrix, starts, volatility, lastClose } = windows;
+export function scale(windows: WindowSet, scaler: FittedScaler, into?: Float32Array): WindowSet {
+  const { matrix, starts, flows, volatility, lastClose } = windows;
   const N = starts.length;
-  const T = WINDOW_LENGTH;
-  const { shift, gain } = into ?? { shift: new Float32Array(N * F), gain: new Float32Array(N * F) };
+  const scales = into ?? new Float32Array(N * S);
   const lines = linesOf(scaler);
   const sighted = lines && new QuickForecast(lines.sighted);
   const blindly = lines && new QuickForecast(lines.blind);
-  const seeing = new ResidualPaths(F, T, LINEAR_COLUMNS, false);
+  const seeing = new ResidualPaths(WIDTH, T, LINEAR_COLUMNS, false);
   let unseeing: ResidualPaths | undefined;
   let begin = 0; // the sums hold the rows from begin to end
   let end = 0;
@@ -79,57 +118,61 @@ export function scale(windows: WindowSet, scaler: FittedScaler, into?: Pick<Wind
       volumes = volumeSquares = rangeSquares = surprises = surpriseSquares = quiet = 0;
     }
     for (; begin < start; begin++) {
-      const volume = matrix[begin * F + VOLUME];
-      const range = matrix[begin * F + RANGE];
-      const surprise = matrix[begin * F + SURPRISE];
+      const row = begin * WIDTH;
+      const volume = matrix[row + VOLUME_AT];
+      const range = matrix[row + RANGE_AT];
+      const surprise = matrix[row + SURPRISE_AT];
       volumes -= volume;
       volumeSquares -= volume * volume;
       rangeSquares -= range * range;
       surprises -= surprise;
       surpriseSquares -= surprise * surprise;
-      quiet -= matrix[begin * F + QUIET];
+      quiet -= matrix[row + QUIET_AT];
     }
     for (; end < start + T; end++) {
-      const volume = matrix[end * F + VOLUME];
-      const range = matrix[end * F + RANGE];
-      const surprise = matrix[end * F + SURPRISE];
+      const row = end * WIDTH;
+      const volume = matrix[row + VOLUME_AT];
+      const range = matrix[row + RANGE_AT];
+      const surprise = matrix[row + SURPRISE_AT];
       volumes += volume;
       volumeSquares += volume * volume;
       rangeSquares += range * range;
       surprises += surprise;
       surpriseSquares += surprise * surprise;
-      quiet += matrix[end * F + QUIET];
+      quiet += matrix[row + QUIET_AT];
     }
     const mean = volumes / T;
-    const meanSurprise = surprises / (T - quiet);
+    const traded = T - quiet;
+    const meanSurprise = surprises / traded;
     const minuteVolatility = volatility[w] / ROOT_HORIZON;
+    const unit = 1 / minuteVolatility;
     const rangeScale = Math.sqrt(rangeSquares / T) / RANGE_TO_RETURN;
-    const at = w * F;
-    gain[at + RETURN] = gain[at + EXPLAINED] = gain[at + PEERS] = gain[at + LEADER] = 1 / minuteVolatility;
-    // The flows' columns have no gain: the network sees them in the linear forecast.
-    shift[at + VOLUME] = mean;
-    gain[at + VOLUME] = volumeGainOf(volumeSquares / T - mean * mean);
-    shift[at + SURPRISE] = meanSurprise;
-    gain[at + SURPRISE] = volumeGainOf(surpriseSquares / (T - quiet) - meanSurprise * meanSurprise);
-    gain[at + RANGE] = 1 / Math.max(rangeScale, minuteVolatility);
-    gain[at + CLOSE_POSITION] = gain[at + QUIET] = gain[at + CLOCK] = gain[at + TURBULENCE] = gain[at + STRAIN] = 1;
-    const last = start + T - 1;
-    const blind = isBlindRow(matrix, last * F, FLOW_COLUMNS);
-    const linear = blind ? blindly : sighted;
-    if (linear) {
-      const unit = 1 / minuteVolatility;
-      const flows = matrix[last * F + OWN_FLOWS] * unit + matrix[last * F + LEADERS_FLOWS];
-      const paths = blind ? (unseeing ??= new ResidualPaths(F, T, LINEAR_COLUMNS, true)) : seeing;
-      gain[at + LINEAR] = LINEAR_GAIN * linear.of(matrix, last, unit, paths, flows);
-      for (let i = 0; i < LINEAR_DEVIATIONS.length; i++)
-        gain[at + DEVIATION + i] = linear.deviations[LINEAR_DEVIATIONS[i].place];
-    }
     const price = lastClose[w];
-    gain[at + VOLATILITY] = logAboveOne(minuteVolatility / 1e-4) / 2 - 0.75;
-    gain[at + TICK] = tickOf(price) / (price * minuteVolatility);
-    gain[at + LIQUIDITY] = (mean + logAboveOne(price) - 10) / 4;
+    const at = w * S;
+    scales[at + UNIT] = unit;
+    scales[at + VOLUME_MEAN] = mean;
+    scales[at + VOLUME_GAIN] = volumeGainOf(volumeSquares / T - mean * mean);
+    scales[at + SURPRISE_MEAN] = meanSurprise;
+    scales[at + SURPRISE_GAIN] = volumeGainOf(surpriseSquares / traded - meanSurprise * meanSurprise);
+    scales[at + RANGE_GAIN] = 1 / Math.max(rangeScale, minuteVolatility);
+    scales[at + OWN_VOLATILITY] = logAboveOne(minuteVolatility / 1e-4) / 2 - 0.75;
+    scales[at + OWN_TICK] = tickOf(price) / (price * minuteVolatility);
+    scales[at + OWN_LIQUIDITY] = (mean + logAboveOne(price) - 10) / 4;
+    const last = start + T - 1;
+    const blind = isBlindRow(matrix, last * WIDTH, FLOW_COLUMNS);
+    const linear = blind ? blindly : sighted;
+    if (!linear) {
+      scales.fill(0, at + OWN_LINEAR, at + OWN_LINEAR + 1);
+      scales.fill(0, at + OWN_DEVIATION, at + S);
+      continue;
+    }
+    const paths = blind ? (unseeing ??= new ResidualPaths(WIDTH, T, LINEAR_COLUMNS, true)) : seeing;
+    const ofFlows = flows[2 * last] * unit + flows[2 * last + 1];
+    scales[at + OWN_LINEAR] = LINEAR_GAIN * linear.of(matrix, last, unit, paths, ofFlows);
+    const { deviations } = linear;
+    for (let i = 0; i < DEVIATIONS.length; i++) scales[at + OWN_DEVIATION + i] = deviations[DEVIATIONS[i]];
   }
-  return { ...windows, shift, gain, scaleStride: F };
+  return { ...windows, scaling: RETURNS_SCALING, scales };
 }
 
 /** `[N]` ln(targetClose / lastClose) / volatility, limited to +-{@link TARGET_LIMIT}; NaN where targetClose is. */
@@ -143,4 +186,7 @@ export function scaledReturns({ lastClose, targetClose, volatility }: WindowSet)
 }
 
 /** The linear forecast of scaled window w, in volatilities. */
-export const linearOf = ({ gain }: WindowSet, w: number): number => gain[w * F + LINEAR] / LINEAR_GAIN;
+export const linearOf = ({ scales }: WindowSet, w: number): number => scales[w * S + OWN_LINEAR] / LINEAR_GAIN;
+
+/** How much scaled window w trades: about the log of its money a minute. */
+export const liquidityOf = ({ scales }: WindowSet, w: number): number => scales[w * S + OWN_LIQUIDITY];

@@ -9,8 +9,8 @@
  */
 import type { DecodedOutputs, Recipe, WindowSet } from './recipe.ts';
 import { fit, fitting, fitWork, type ReturnsFitStep } from './returns-fit.ts';
-import { F, LIQUIDITY, RETURNS_ROWS, STRAIN, WINDOW_LENGTH } from './returns-rows.ts';
-import { linearOf, scale, scaledReturns } from './returns-scales.ts';
+import { COLUMNS, F, RETURNS_ROWS, STRAIN, WINDOW_LENGTH } from './returns-rows.ts';
+import { linearOf, liquidityOf, scale, scaledReturns } from './returns-scales.ts';
 
 /** Quantile levels of the outputs: the middles of 15 equal parts, so that their mean is the forecast's. */
 export const QUANTILE_LEVELS = Array.from({ length: 15 }, (_, i) => (2 * i + 1) / 30);
@@ -30,7 +30,7 @@ function targets(windows: WindowSet): Float32Array {
 
 /** The linear forecast and the mean of the quantiles, times the volatility; the interval's ends are two of them. */
 function decode(output: Float32Array, windows: WindowSet): DecodedOutputs {
-  const { volatility, matrix, starts, gain } = windows;
+  const { volatility, matrix, starts } = windows;
   const N = volatility.length;
   const linear = new Float64Array(N);
   const network = new Float64Array(N);
@@ -46,8 +46,8 @@ function decode(output: Float32Array, windows: WindowSet): DecodedOutputs {
     network[w] = mean * volatility[w];
     below[w] = Math.max(LEAST_DISTANCE, mean - output[w * O + LOW]) * volatility[w];
     above[w] = Math.max(LEAST_DISTANCE, output[w * O + HIGH] - mean) * volatility[w];
-    strain[w] = matrix[(starts[w] + WINDOW_LENGTH - 1) * F + STRAIN];
-    liquidity[w] = gain[w * F + LIQUIDITY];
+    strain[w] = matrix[(starts[w] + WINDOW_LENGTH - 1) * COLUMNS + STRAIN];
+    liquidity[w] = liquidityOf(windows, w);
   }
   return { parts: [linear, network], below, above, strain, liquidity };
 }

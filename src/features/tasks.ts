@@ -46,9 +46,8 @@ export interface ScaleTask {
   readonly windows: WindowSet;
   readonly scaler: FittedScaler;
   readonly windowsABlock: number;
-  /** `[N, scaleStride]` of zeros; both are empty where all windows share one scale. */
-  readonly shift: Float32Array;
-  readonly gain: Float32Array;
+  /** `[N, S]` */
+  readonly scales: Float32Array;
   /** `[N]` */
   readonly targets: Float32Array;
 }
@@ -99,17 +98,15 @@ function fillRunsWork(task: FillTask): (block: number) => void {
 const WINDOWS_AT_ONCE = 1024;
 
 function scaleWork(task: ScaleTask): (block: number) => void {
-  const { windows, scaler, windowsABlock, shift, gain, targets } = task;
+  const { windows, scaler, windowsABlock, scales, targets } = task;
   const recipe = recipeOf(task.recipe);
   const N = windows.starts.length;
-  const stride = shift.length / N;
-  const rowsOf = (all: Float32Array, from: number, to: number) => all.subarray(from * stride, to * stride);
+  const S = scales.length / N;
   return (block) => {
     const end = Math.min(N, (block + 1) * windowsABlock);
     for (let from = block * windowsABlock; from < end; from += WINDOWS_AT_ONCE) {
       const to = Math.min(end, from + WINDOWS_AT_ONCE);
-      const into = shift.length === 0 ? undefined : { shift: rowsOf(shift, from, to), gain: rowsOf(gain, from, to) };
-      const scaled = recipe.scale(rangeOfWindows(windows, from, to), scaler, into);
+      const scaled = recipe.scale(rangeOfWindows(windows, from, to), scaler, scales.subarray(from * S, to * S));
       targets.set(recipe.targets(scaled, scaler), from);
     }
   };

@@ -3,7 +3,7 @@ import type { WindowSet } from './recipe.ts';
 
 /** The windows with the given indices, in that order; the matrix is shared. */
 export function selectWindows(windows: WindowSet, indices: Int32Array): WindowSet {
-  const stride = windows.scaleStride;
+  const S = windows.scaling.width;
   return {
     ...windows,
     starts: indices.map((w) => windows.starts[w]),
@@ -12,14 +12,13 @@ export function selectWindows(windows: WindowSet, indices: Int32Array): WindowSe
     lastClose: pick(windows.lastClose, indices),
     targetClose: pick(windows.targetClose, indices),
     volatility: pick(windows.volatility, indices),
-    shift: stride === 0 ? windows.shift : pickRows(windows.shift, indices, stride),
-    gain: stride === 0 ? windows.gain : pickRows(windows.gain, indices, stride),
+    scales: pickRows(windows.scales, indices, S),
   };
 }
 
 /** The windows from number `from` to `to`, as a view: nothing is copied. */
 export function rangeOfWindows(windows: WindowSet, from: number, to: number): WindowSet {
-  const stride = windows.scaleStride;
+  const S = windows.scaling.width;
   return {
     ...windows,
     starts: windows.starts.subarray(from, to),
@@ -28,8 +27,7 @@ export function rangeOfWindows(windows: WindowSet, from: number, to: number): Wi
     lastClose: windows.lastClose.subarray(from, to),
     targetClose: windows.targetClose.subarray(from, to),
     volatility: windows.volatility.subarray(from, to),
-    shift: stride === 0 ? windows.shift : windows.shift.subarray(from * stride, to * stride),
-    gain: stride === 0 ? windows.gain : windows.gain.subarray(from * stride, to * stride),
+    scales: windows.scales.subarray(from * S, to * S),
   };
 }
 

@@ -7,9 +7,11 @@
 
 import type { MarketBars } from '../bars/index.ts';
 import type { Allocate } from '../base/index.ts';
+import { FLOW_NUMBERS } from './flow-rows.ts';
 import type { BuildWindows, Recipe, RowRuns, WindowOptions, WindowSet } from './recipe.ts';
 import { SESSION_MINUTES } from './rows.ts';
 import { askedMinutes, FIRST_ROW, findRuns, RUN_FIELDS, type Runs, WINDOWS } from './runs.ts';
+import { unscaled } from './scaling.ts';
 import { windowVolatility } from './volatility.ts';
 
 /**
@@ -17,7 +19,7 @@ import { windowVolatility } from './volatility.ts';
  * minutes of one run that ends at a bar, with at most `recipe.quiet.most` quiet minutes among them. Its target is the
  * last price at asOf + horizon - 1 when the run reaches that far; a run ends at its last bar.
  *
- * Cost: linear in the bars; 4F bytes a row and 36 a window besides the bars themselves.
+ * Cost: linear in the bars; 4 bytes a number of a row and 36 a window besides the bars themselves.
  *
  * @throws BARCAST_E_INTERNAL when a symbol's bars are not in order of time, each minute once
  */
@@ -30,8 +32,10 @@ export const buildWindows: BuildWindows = (bars, recipe, options) => {
 
 /** What the second pass fills: rows of the matrix, and everything that is known of each window. */
 export interface WindowArrays {
-  /** `[rows, F]` */
+  /** `[rows, columns]` */
   readonly matrix: Float32Array;
+  /** `[rows, 2]`, not filled here; empty for a recipe without flows. */
+  readonly flows: Float32Array;
   readonly starts: Int32Array;
   readonly symbol: Int32Array;
   readonly asOf: Int32Array;
@@ -42,11 +46,12 @@ export interface WindowArrays {
 
 /** Arrays with room for all that the runs hold; {@link fillRuns} fills all of it. */
 export function windowArrays({ rows, windows: N }: Runs, recipe: Recipe, allocate: Allocate): WindowArrays {
-  const F = recipe.features.length;
+  const flows = recipe.flows ? rows * FLOW_NUMBERS : 0;
   const whole = () => new Int32Array(allocate(4 * N, true), 0, N);
   const numbers = () => new Float64Array(allocate(8 * N, true), 0, N);
   return {
-    matrix: new Float32Array(allocate(4 * rows * F, true), 0, rows * F),
+    matrix: new Float32Array(allocate(4 * rows * recipe.columns, true), 0, rows * recipe.columns),
+    flows: new Float32Array(allocate(4 * flows, true), 0, flows),
     starts: whole(),
     symbol: whole(),
     asOf: whole(),
@@ -63,14 +68,12 @@ export function windowSetOf(
   runs: Runs,
   arrays: WindowArrays,
 ): WindowSet {
-  const F = recipe.features.length;
   return {
     recipe: recipe.name,
     symbols,
     ...arrays,
-    shift: new Float32Array(F),
-    gain: new Float32Array(F).fill(1),
-    scaleStride: 0,
+    scaling: unscaled(recipe.features.length, recipe.columns),
+    scales: new Float32Array(0),
     runs: rowRuns(runs, minute),
   };
 }
@@ -86,7 +89,6 @@ export function fillRuns(
   arrays: WindowArrays,
   window: number,
 ): void {
-  const F = recipe.features.length;
   const logReturns = new Float64Array(SESSION_MINUTES);
   let windows = window;
   for (let run = firstRun; run < endRun; run++) {
@@ -94,7 +96,7 @@ export function fillRuns(
     const first = runFields[at + 1];
     const last = runFields[at + 2];
     const firstRow = runFields[at + FIRST_ROW];
-    recipe.row.run(arrays.matrix, firstRow * F, bars, first, last, runFields[at + 4], logReturns);
+    recipe.row.run(arrays.matrix, firstRow * recipe.columns, bars, first, last, runFields[at + 4], logReturns);
     fillWindows(bars, recipe, options, runFields[at], first, last, firstRow, logReturns, arrays, windows);
     windows += runFields[at + WINDOWS];
   }

@@ -28,12 +28,15 @@ export interface NetworkShape {
 /**
  * Windows of a feature matrix, by reference: nothing is copied T times.
  *
- * Input of sequence b at step t, feature f: `(matrix[(starts[b] + t) * F + f] - shift[b * scaleStride + f]) *
- * gain[b * scaleStride + f]`, in float32.
+ * Input of sequence b at step t, feature f: `(x - shift[b * scaleStride + f]) * gain[b * scaleStride + f]` in float32,
+ * where x is `matrix[(starts[b] + t) * columns + f]`, and 1 for f from `columns` on: a feature that is the same at every
+ * step of a window needs no column.
  */
 export interface Windows {
-  /** `[rows, F]`, row-major. A NaN inside a window is the caller's error and is refused. */
+  /** `[rows, columns]`, row-major. A NaN inside a window is the caller's error and is refused. */
   readonly matrix: Float32Array;
+  /** Features that the matrix holds, the first `columns` of F: the others are 1 in every row. F unless told. */
+  readonly columns?: number;
   /** `[B]` first row of each window; `starts[b] + T <= rows`. */
   readonly starts: Int32Array;
   /** `[F]` or `[B, F]` */
@@ -43,6 +46,9 @@ export interface Windows {
   /** 0: one shift and gain for all windows; F: one row of them for each window. */
   readonly scaleStride: number;
 }
+
+/** Features that the matrix of these windows holds, of F. */
+export const columnsOf = ({ columns }: Pick<Windows, 'columns'>, features: number): number => columns ?? features;
 
 /** Loss of one sequence, the mean over its O outputs; a batch's loss is the mean over its sequences. */
 export type Loss =

@@ -53,6 +53,7 @@ export interface NativeWindows {
   rows: number;
   sequences: number;
   scale_stride: number;
+  columns: number;
 }
 
 export interface NativeGoal {
@@ -106,7 +107,7 @@ export interface NativeLibrary {
   apply(functionIndex: number, input: Float32Array, output: Float32Array, n: number): void;
 }
 
-const ABI = 2;
+const ABI = 3;
 
 const structs = {
   shape: koffi.pointer(
@@ -130,6 +131,7 @@ const structs = {
       rows: 'int64_t',
       sequences: 'int64_t',
       scale_stride: 'int32_t',
+      columns: 'int32_t',
     }),
   ),
   goal: koffi.pointer(

@@ -6,15 +6,16 @@
  */
 import { BarcastError } from '../base/index.ts';
 import { CallGuard } from './calls.ts';
-import type {
-  GradientSums,
-  KernelNetwork,
-  Loss,
-  NetworkShape,
-  OptimizerSettings,
-  OptimizerState,
-  TrainingBatch,
-  Windows,
+import {
+  columnsOf,
+  type GradientSums,
+  type KernelNetwork,
+  type Loss,
+  type NetworkShape,
+  type OptimizerSettings,
+  type OptimizerState,
+  type TrainingBatch,
+  type Windows,
 } from './kernel.ts';
 import {
   type Handle,
@@ -214,9 +215,11 @@ export class NativeNetwork implements KernelNetwork {
     this.#released();
   }
 
-  #windows({ matrix, starts, shift, gain, scaleStride }: Windows): NativeWindows {
-    const rows = matrix.length / this.shape.features;
-    return { matrix, starts, shift, gain, rows, sequences: starts.length, scale_stride: scaleStride };
+  #windows(windows: Windows): NativeWindows {
+    const { matrix, starts, shift, gain, scaleStride } = windows;
+    const columns = columnsOf(windows, this.shape.features);
+    const rows = matrix.length / columns;
+    return { matrix, starts, shift, gain, rows, sequences: starts.length, scale_stride: scaleStride, columns };
   }
 
   /** Calls C. What C points to must not be freed meanwhile: the arguments live in this closure until C answers. */

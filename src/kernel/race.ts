@@ -18,10 +18,12 @@ const checked: NetworkShape = {
 const timed: NetworkShape = { ...checked, windowLength: 60, features: 2, lstm: [50] };
 const TIMED_SEQUENCES = 1024;
 
-function batchOf({ windowLength, features }: NetworkShape, sequences: number): TrainingBatch {
+/** @param columns features that the matrix holds */
+function batchOf({ windowLength, features }: NetworkShape, sequences: number, columns = features): TrainingBatch {
   const random = new Random(3);
   return {
-    matrix: Float32Array.from({ length: (sequences + windowLength) * features }, () => random.normal()),
+    matrix: Float32Array.from({ length: (sequences + windowLength) * columns }, () => random.normal()),
+    columns,
     starts: Int32Array.from({ length: sequences }, (_, b) => b),
     shift: new Float32Array(features).fill(0.1),
     gain: new Float32Array(features).fill(0.9),
@@ -49,7 +51,7 @@ function difference(found: ArrayLike<number>, expected: ArrayLike<number>, from:
 /** What differs from the reference by more than float32 explains, for a message; nothing where all agrees. */
 export async function selfCheck(kernel: Kernel): Promise<string | undefined> {
   const weights = initialWeights(checked, 1);
-  const batch = batchOf(checked, 37);
+  const batch = batchOf(checked, 37, checked.features - 1);
   const answers = [];
   for (const each of [kernel, referenceKernel()]) {
     const network = await each.createNetwork(checked, weights);

@@ -15,7 +15,7 @@ import type {
   TrainingBatch,
   Windows,
 } from './kernel.ts';
-import { TILE } from './kernel.ts';
+import { columnsOf, TILE } from './kernel.ts';
 import { outputsOf } from './parameters.ts';
 
 type NumberArrayType = typeof Float32Array | typeof Int32Array | typeof BigInt64Array;
@@ -61,8 +61,12 @@ export function checkWindows(shape: NetworkShape, windows: Windows): void {
   checkType('starts', starts, Int32Array);
   checkType('shift', shift, Float32Array);
   checkType('gain', gain, Float32Array);
-  if (matrix.length % features !== 0) {
-    refuseShape(`matrix holds ${matrix.length} numbers`, `give whole rows of ${features} features`);
+  const columns = columnsOf(windows, features);
+  if (!(Number.isInteger(columns) && columns >= 1 && columns <= features)) {
+    refuseShape(`a matrix of ${columns} columns`, `give 1 to ${features} of the ${features} features`);
+  }
+  if (matrix.length % columns !== 0) {
+    refuseShape(`matrix holds ${matrix.length} numbers`, `give whole rows of ${columns} features`);
   }
   if (scaleStride !== 0 && scaleStride !== features) {
     refuseShape(`a scaleStride of ${scaleStride}`, `give 0 (one scale for all windows) or ${features} (one a window)`);
@@ -71,11 +75,12 @@ export function checkWindows(shape: NetworkShape, windows: Windows): void {
   const meaning = scaleStride === 0 ? 'one a feature, as scaleStride is 0' : 'one a window and feature';
   checkLength('shift', shift, scales, meaning);
   checkLength('gain', gain, scales, meaning);
-  const lastStart = matrix.length / features - windowLength;
+  const rows = matrix.length / columns;
+  const lastStart = rows - windowLength;
   for (let b = 0; b < starts.length; b++) {
     if (starts[b] < 0 || starts[b] > lastStart) {
       refuseShape(
-        `window ${b} starts at row ${starts[b]} of a matrix of ${matrix.length / features} rows`,
+        `window ${b} starts at row ${starts[b]} of a matrix of ${rows} rows`,
         lastStart < 0
           ? `give a matrix of at least ${windowLength} rows`
           : `give starts from 0 to ${lastStart}, so that ${windowLength} rows follow`,
@@ -93,21 +98,21 @@ export function checkWindows(shape: NetworkShape, windows: Windows): void {
 export function checkInputsFinite(shape: NetworkShape, windows: Windows): void {
   const { matrix, starts, shift, gain, scaleStride } = windows;
   const { features, windowLength } = shape;
-  const numbers = windowLength * features;
+  const columns = columnsOf(windows, features);
   for (let b = 0; b < starts.length; b++) {
-    const from = starts[b] * features;
     const scaleAt = b * scaleStride;
-    for (let i = 0, f = 0; i < numbers; i++) {
-      const input = Math.fround(Math.fround(matrix[from + i] - shift[scaleAt + f]) * gain[scaleAt + f]);
-      if (input - input !== 0) {
-        const row = starts[b] + (i - f) / features;
-        throw new BarcastError(
-          'BARCAST_E_NOT_FINITE',
-          `window ${b} holds ${matrix[from + i]} at row ${row}, feature ${f}, which scales to ${input}`,
-          'give windows of finite numbers only',
-        );
+    for (let row = starts[b]; row < starts[b] + windowLength; row++) {
+      for (let f = 0; f < features; f++) {
+        const raw = f < columns ? matrix[row * columns + f] : 1;
+        const input = Math.fround(Math.fround(raw - shift[scaleAt + f]) * gain[scaleAt + f]);
+        if (input - input !== 0) {
+          throw new BarcastError(
+            'BARCAST_E_NOT_FINITE',
+            `window ${b} holds ${raw} at row ${row}, feature ${f}, which scales to ${input}`,
+            'give windows of finite numbers only',
+          );
+        }
       }
-      if (++f === features) f = 0;
     }
   }
 }

@@ -6,9 +6,10 @@ import {
   buildWindows,
   type FittedScaler,
   fillMarket,
+  kernelWindows,
   type Recipe,
+  rangeOfWindows,
   recipeOf,
-  selectWindows,
   type WindowOptions,
   type WindowSet,
 } from '../features/index.ts';
@@ -140,12 +141,12 @@ export class Model {
 /** Outputs `[N, O]` of any number of windows, in chunks. */
 export async function networkOutputs(network: KernelNetwork, windows: WindowSet): Promise<Float32Array> {
   const count = windows.starts.length;
-  if (count <= CHUNK) return network.forward(windows);
+  if (count <= CHUNK) return network.forward(kernelWindows(windows));
   const outputs = outputsOf(network.shape);
   const all = new Float32Array(count * outputs);
   for (let from = 0; from < count; from += CHUNK) {
-    const indices = Int32Array.from({ length: Math.min(CHUNK, count - from) }, (_, i) => from + i);
-    all.set(await network.forward(selectWindows(windows, indices)), from * outputs);
+    const chunk = rangeOfWindows(windows, from, Math.min(count, from + CHUNK));
+    all.set(await network.forward(kernelWindows(chunk)), from * outputs);
   }
   return all;
 }

@@ -1,11 +1,8 @@
 /**
  * A limiter of requests that finds out by itself how many a second a server permits.
  *
- * The rate rises until the first refusal, and from then on by a little with every answer: additive increase,
- * multiplicative decrease (Chiu & Jain, "Analysis of the increase and decrease algorithms for congestion avoidance",
- * 1989). A refusal measures what is permitted (`permitted-rate.ts`), and the rate falls to a little less than that. From
- * there it follows a cubic of the answers, as in TCP CUBIC (Ha, Rhee & Xu, 2008): it stays near a rate that was measured
- * and leaves it ever faster, so that a limit that was raised is found; sooner where the measurement was not sure.
+ * The rate rises with the answers (`learned-rate.ts`) until a refusal, which measures what is permitted
+ * (`permitted-rate.ts`).
  *
  * A refusal closes the limiter for all: as long as Retry-After asks, and without one for a second, twice as long each
  * time that no answer came in between. All refusals of what was in flight then are one. What was not sent meanwhile may
@@ -16,6 +13,7 @@
  * Limits: a server that refuses at random, whatever the rate, slows it down to `leastPerSecond`.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { LearnedRate, type RateBounds } from './learned-rate.ts';
 import { permittedRate } from './permitted-rate.ts';
 
 /** A clock that only goes forward, and a way to wait on it. Tests bring their own. */
@@ -36,13 +34,7 @@ export const steadyClock: SteadyClock = {
   },
 };
 
-export interface LimiterOptions {
-  /** Requests a second to begin with. */
-  readonly initialPerSecond: number;
-  /** Default 0.5. */
-  readonly leastPerSecond?: number;
-  /** Default 2,000. */
-  readonly mostPerSecond?: number;
+export interface LimiterOptions extends RateBounds {
   /** How long the first refusal without Retry-After closes it; default 1 s. */
   readonly bareClosureMs?: number;
   readonly clock?: SteadyClock;
@@ -51,22 +43,6 @@ export interface LimiterOptions {
 /** Names one request to the limiter; later ones are larger. */
 export type Permit = number;
 
-/** At the start the rate gains itself once in so many seconds' worth of answers, and besides with their cube. */
-const START_SECONDS = 1;
-const START_CUBIC_SECONDS = 4.5;
-/** That is where an answer takes this long or longer; where it comes sooner the start is so much quicker, up to a bound. */
-const PACE_LATENCY_MS = 500;
-const QUICKEST_PACE = 0.3;
-/** After a refusal it has doubled after so many seconds' worth of answers: when the measurement was sure, or was not. */
-const SURE_CUBIC_SECONDS = 50;
-const UNSURE_CUBIC_SECONDS = 15;
-/** What is left of a rate that was measured, and the bounds of a decrease. */
-const MARGIN = 0.985;
-const LARGEST_CUT = 0.5;
-const SMALLEST_CUT = 0.97;
-/** A rate below this share of the highest that is remembered is not taken for lasting. */
-const FALLEN = 0.75;
-const FORGETTING = 0.9;
 /** Of a second's worth saved up so much is made up for at first, and this share of it for a late timer. */
 const SAVED_MS = 900;
 const LATENESS = 0.5;
@@ -95,17 +71,9 @@ interface Episode {
 
 export class RateLimiter {
   readonly #clock: SteadyClock;
-  readonly #least: number;
-  readonly #most: number;
   readonly #bareClosureMs: number;
-  #perSecond: number;
-  /** The rate at the start or after the last refusal, how it rises from there, and the seconds' worth answered since. */
-  #base: number;
-  #rise: 'start' | 'sure' | 'unsure' = 'start';
-  #answeredSeconds = 0;
+  readonly #rate: LearnedRate;
   #bucketBefore: number | undefined;
-  /** The highest rate that was measured; less of it is remembered with every refusal. */
-  #highest = 0;
   /** When the next request may start by the rate, and by what a refusal asked for. */
   #nextAt: number;
   readonly #sent = new Map<Permit, number>();
@@ -136,11 +104,8 @@ export class RateLimiter {
   constructor(options: LimiterOptions) {
     const { clock = steadyClock } = options;
     this.#clock = clock;
-    this.#least = options.leastPerSecond ?? 0.5;
-    this.#most = options.mostPerSecond ?? 2000;
     this.#bareClosureMs = options.bareClosureMs ?? 1000;
-    this.#perSecond = options.initialPerSecond;
-    this.#base = this.#perSecond;
+    this.#rate = new LearnedRate(options);
     this.#nextAt = clock.now();
     this.#refusedAt = clock.now();
     this.#openedAt = clock.now();
@@ -148,7 +113,7 @@ export class RateLimiter {
 
   /** The present rate: requests a second. */
   get perSecond(): number {
-    return this.#perSecond;
+    return this.#rate.perSecond;
   }
 
   /** Refusals so far. */
@@ -201,19 +166,7 @@ export class RateLimiter {
       if ((permit ?? Number.POSITIVE_INFINITY) > this.#episode.refused) this.#episode.granted++;
       if (now < this.#closedUntil) return;
     }
-    this.#increase();
-  }
-
-  /** A rate that was measured is kept for a while, and one that turned out too low is left behind ever faster. */
-  #increase(): void {
-    // Where answers come soon a rate that is too high is soon known: the start may be quicker.
-    const pace = this.#rise === 'start' ? Math.min(1, Math.max(QUICKEST_PACE, this.#latencyMs / PACE_LATENCY_MS)) : 1;
-    this.#answeredSeconds += 1 / (this.#perSecond * pace);
-    const seconds = this.#answeredSeconds;
-    let factor = 1;
-    if (this.#rise === 'start') factor += seconds / START_SECONDS + (seconds / START_CUBIC_SECONDS) ** 3;
-    else factor += (seconds / (this.#rise === 'sure' ? SURE_CUBIC_SECONDS : UNSURE_CUBIC_SECONDS)) ** 3;
-    this.#perSecond = Math.min(this.#most, this.#base * factor);
+    this.#rate.answered(this.#latencyMs);
   }
 
   /**
@@ -265,7 +218,7 @@ export class RateLimiter {
     }
     const latenessMs = LATENESS * this.#savedMs;
     if (this.#savedMs < SAVED_MS && now - this.#nextAt > latenessMs / 4) this.#madeUpAt = now;
-    this.#nextAt = Math.max(this.#nextAt, now - Math.max(latenessMs, this.#lagMs)) + 1000 / this.#perSecond;
+    this.#nextAt = Math.max(this.#nextAt, now - Math.max(latenessMs, this.#lagMs)) + 1000 / this.#rate.perSecond;
     this.#lagMs = Math.min(this.#lagMs, now - this.#nextAt);
     this.#lastSentAt = now;
     if (this.#opened.length === MOST_OPENED) this.#opened.splice(0, MOST_OPENED / 2);
@@ -277,7 +230,6 @@ export class RateLimiter {
   }
 
   #decrease({ at, refused, granted, inFlightMs }: Episode): void {
-    const before = this.#perSecond;
     const { perSecond, trust, bucket } = permittedRate({
       sentAt: this.#opened.slice(0, this.#opened.length - (this.#nextPermit - 1 - refused)),
       saved: this.#savedAtOpening,
@@ -288,12 +240,7 @@ export class RateLimiter {
       openMs: at - this.#openedAt,
       bucketBefore: this.#bucketBefore,
     });
-    const least = trust === 'guessed' ? before * LARGEST_CUT : this.#least;
-    this.#perSecond = Math.max(this.#least, Math.min(before * SMALLEST_CUT, Math.max(least, perSecond * MARGIN)));
-    this.#base = this.#perSecond;
-    this.#highest = Math.max(this.#perSecond, this.#highest * FORGETTING);
-    this.#rise = trust === 'sure' && this.#perSecond > FALLEN * this.#highest ? 'sure' : 'unsure';
-    this.#answeredSeconds = 0;
+    this.#rate.measured(perSecond, trust);
     this.#bucketBefore = bucket;
     this.#refusedAt = at;
     this.#grantedSince = granted;

@@ -31,12 +31,19 @@ import { readTrades } from './trades.ts';
 /** The owner may publish a few commits while one read is under way. */
 const READ_ATTEMPTS = 4;
 
-/** @throws BARCAST_E_STORE_EMPTY when the folder holds no store, or one without bars */
+/** @throws BARCAST_E_STORE_EMPTY when the folder holds no store, or one without bars, BARCAST_E_USAGE for a file */
 export const openReader = (directory: string): Promise<BarReader> => openStoreReader(directory);
 
 /** The same with the class's own door for the doctor. */
 export async function openStoreReader(directory: string): Promise<StoreReader> {
   const manifest = readManifest(directory);
+  if (statSync(directory, { throwIfNoEntry: false })?.isFile()) {
+    throw new BarcastError(
+      'BARCAST_E_USAGE',
+      `${directory} is a file, and a store is a folder`,
+      `bring its bars into one with 'barcast ingest --source files ${directory}', or name another with --data`,
+    );
+  }
   if (manifest === undefined || manifest.bars.length === 0) {
     throw new BarcastError(
       'BARCAST_E_STORE_EMPTY',

@@ -52,6 +52,8 @@ export interface BatchReaderOptions {
   readonly signal: AbortSignal;
   /** Told of each message that held no bar. */
   readonly onRefused: () => void;
+  /** Bars read ahead; room for two of the largest batches unless told. */
+  readonly mostBuffered?: number;
 }
 
 export class BatchReader {
@@ -84,6 +86,11 @@ export class BatchReader {
   /** Batches that were seen to end and are not in the log. */
   get unwritten(): number {
     return this.#ends.length;
+  }
+
+  /** Bars that were read and are not taken. */
+  get buffered(): number {
+    return this.#bars.length;
   }
 
   /** Whether a message of the log was read and is no record that is still to be taken. */
@@ -136,7 +143,7 @@ export class BatchReader {
   }
 
   async #readBars(): Promise<void> {
-    const { nats, symbols, signal, news, onRefused } = this.#options;
+    const { nats, symbols, signal, news, onRefused, mostBuffered = MOST_BUFFERED } = this.#options;
     const decoder = new Decoder('bars');
     const wanted = symbols === undefined ? undefined : new Set(symbols);
     let idle: NodeJS.Timeout | undefined;
@@ -148,8 +155,16 @@ export class BatchReader {
       if (this.#readTo > this.#cutTo) this.#ends.push(this.#readTo);
       news.ring();
     };
+    // A process that stood still runs its timers first: what has come meanwhile is read before it counts as silence.
+    const endIfIdle = () => {
+      const timer = setTimeout(() => setImmediate(() => idle === timer && end()), IDLE_MS);
+      idle = timer;
+    };
     for await (const messages of readStream(nats, streamOf('bars'), { sequence: this.#readTo + 1 }, signal)) {
       const arrivedAtMs = performance.now();
+      // Nor is it silence when there is no room.
+      clearTimeout(idle);
+      idle = undefined;
       for (const message of messages) {
         const { seq: sequence, data } = message;
         const item = decoder.decode(message.subject, data);
@@ -159,11 +174,9 @@ export class BatchReader {
         this.#readTo = sequence;
         sinceEnd++;
         if (hasHeader(message, data, END_OF_BATCH) || sinceEnd >= LARGEST_BATCH) end();
-        while (this.#bars.length >= MOST_BUFFERED && !this.#stopped) await this.#change();
+        while (this.#bars.length >= mostBuffered && !this.#stopped) await this.#change();
       }
-      if (sinceEnd === 0) continue;
-      if (idle === undefined) idle = setTimeout(end, IDLE_MS);
-      else idle.refresh();
+      if (sinceEnd > 0) endIfIdle();
     }
     clearTimeout(idle);
   }

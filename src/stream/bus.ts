@@ -12,7 +12,6 @@
  * A network bus gives each item a subject of its own ({@link subjectOf}) and keeps what is published: a slow
  * subscriber falls behind and loses nothing.
  */
-import { createHash } from 'node:crypto';
 import type { Bar } from '../bars/index.ts';
 import { type EpochMs, MS_PER_MINUTE } from '../base/index.ts';
 import type { Forecast } from './forecast.ts';
@@ -68,26 +67,20 @@ export interface Bus {
 /** `bars.<SYMBOL>` or `forecasts.<SYMBOL>`. A dot in a symbol (`VOD.L`) makes one token more: subscribe to `bars.>`. */
 export const subjectOf = (topic: Topic, item: { readonly symbol: string }): string => `${topic}.${item.symbol}`;
 
-/** The id that makes a repeat harmless: (symbol, minute) of a bar; (symbol, minute, model) of a forecast. */
+/**
+ * The id that makes a repeat harmless: (symbol, minute) of a bar; (symbol, minute, model) of a forecast. The model's
+ * name, not its weights: where a model changes over while a forecaster dies, no symbol gets two forecasts of a minute.
+ */
 export function messageIdOf<T extends Topic>(topic: T, item: Topics[T]): string {
   return topic === 'bars' ? barId(item as Bar) : forecastId(item as Forecast);
 }
 
 const barId = (bar: Bar): string => `${bar.symbol}:${bar.minute}`;
-const forecastId = ({ symbol, asOf, model, weightsHash }: Forecast): string => {
-  const { minute, key } = suffix(asOf, model, weightsHash);
-  return `${symbol}:${minute}:${key}`;
-};
+const forecastId = ({ symbol, asOf, model }: Forecast): string => `${symbol}:${minuteOf(asOf)}:${model}`;
 
-/** Thousands of forecasts in a row are of one minute and one model. */
-let newest = { asOf: '', model: '', weightsHash: '', minute: 0, key: '' };
-function suffix(asOf: string, model: string, weightsHash: string) {
-  if (asOf !== newest.asOf || model !== newest.model || weightsHash !== newest.weightsHash) {
-    const key = createHash('sha256').update(`${model}@${weightsHash}`).digest('base64url').slice(0, MODEL_KEY_LENGTH);
-    newest = { asOf, model, weightsHash, minute: Date.parse(asOf) / MS_PER_MINUTE, key };
-  }
-  return newest;
+/** Thousands of forecasts in a row are of one minute. */
+let newest = { asOf: '', minute: 0 };
+function minuteOf(asOf: string): number {
+  if (asOf !== newest.asOf) newest = { asOf, minute: Date.parse(asOf) / MS_PER_MINUTE };
+  return newest.minute;
 }
-
-/** 48 bits tell the few models of one minute apart; a server keeps every id twice, and each names the one before. */
-const MODEL_KEY_LENGTH = 8;

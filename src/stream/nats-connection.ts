@@ -30,7 +30,7 @@ const OLDEST_SERVER = [2, 9] as const;
 const RECONNECT_MS = 200;
 const DAY_MS = 86_400_000;
 /** How long a message id is remembered, which makes a repeat harmless. */
-export const DUPLICATE_WINDOW_MS = Number(process.env.DW ?? 120_000);
+export const DUPLICATE_WINDOW_MS = 120_000;
 
 const STREAM_OF: Readonly<Record<Topic, string>> = { bars: 'BARS', forecasts: 'FORECASTS', shadow: 'SHADOW' };
 export const streamOf = (topic: Topic): string => STREAM_OF[topic];
@@ -61,7 +61,6 @@ export async function connectNats(options: NatsOptions): Promise<Nats> {
       reconnectTimeWait: RECONNECT_MS,
       reconnectJitter: RECONNECT_MS,
       ignoreClusterUpdates: false,
-      ...(process.env.PL ? { pendingLimit: Number(process.env.PL) } : {}),
     });
   } catch (error) {
     if (/authorization|authentication/i.test((error as Error).message))
@@ -166,7 +165,7 @@ async function ensureStreams(manager: JetStreamManager, replicas: number): Promi
         max_age: nanos(days * DAY_MS),
         max_msgs: messages,
         max_msg_size: MESSAGE_LIMIT,
-        duplicate_window: nanos(name === 'BARS' ? Number(process.env.DWB ?? DUPLICATE_WINDOW_MS) : DUPLICATE_WINDOW_MS),
+        duplicate_window: nanos(DUPLICATE_WINDOW_MS),
         allow_direct: true,
       });
     } catch (error) {

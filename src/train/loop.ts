@@ -195,8 +195,8 @@ class Trainer {
   }
 
   async #trainOn({ shard, indices, fresh }: EpochBatch): Promise<{ stop: boolean }> {
-    const { settings, seed, shape, signal, progress } = this.#run;
-    if (fresh) this.#batches = new Batches(shard.windows, shard.targets, shape.features, updateBatch(settings));
+    const { settings, seed, signal, progress } = this.#run;
+    if (fresh) this.#batches = new Batches(shard.windows, shard.targets, updateBatch(settings));
     const { epoch, batch, step } = this.#place;
     const learningRate = learningRateAt(settings, step, this.#stepsAnEpoch * settings.epochs, this.#stepsAnEpoch);
     const part = (from: number, to: number) => {

@@ -1,6 +1,6 @@
 /** Which windows make which batch: a pure function of the seed, the epoch and the batch, so that any rank can tell. */
 import { Random } from '../base/index.ts';
-import type { WindowSet } from '../features/index.ts';
+import { BatchScales, type WindowSet } from '../features/index.ts';
 import type { Loss, TrainingBatch } from '../kernel/index.ts';
 
 /** Streams of the generator: one for each epoch of each shard, and the last one for the order of the shards. */
@@ -29,25 +29,20 @@ export function shardOrder(count: number, seed: number, epoch: number): Int32Arr
 export class Batches {
   readonly #windows: WindowSet;
   readonly #targets: Float32Array;
-  readonly #features: number;
   readonly #starts: Int32Array;
   /** O */
   readonly #outputs: number;
   readonly #batchTargets: Float32Array;
-  readonly #shift: Float32Array;
-  readonly #gain: Float32Array;
+  readonly #scales: BatchScales;
 
   /** @param targets `[N, O]` of the whole window set */
-  constructor(windows: WindowSet, targets: Float32Array, features: number, size: number) {
+  constructor(windows: WindowSet, targets: Float32Array, size: number) {
     this.#windows = windows;
     this.#targets = targets;
-    this.#features = features;
     this.#starts = new Int32Array(size);
     this.#outputs = Math.max(1, targets.length / Math.max(1, windows.starts.length));
     this.#batchTargets = new Float32Array(size * this.#outputs);
-    const scales = windows.scaleStride > 0 ? size * features : 0;
-    this.#shift = new Float32Array(scales);
-    this.#gain = new Float32Array(scales);
+    this.#scales = new BatchScales(windows.scaling, size);
   }
 
   /**
@@ -55,27 +50,19 @@ export class Batches {
    * it whose first sequence has place `firstSequence` in the whole.
    */
   gather(indices: Int32Array, loss: Loss, dropoutSeed: number, step: number, firstSequence = 0): TrainingBatch {
-    const { starts, shift, gain, scaleStride, matrix } = this.#windows;
-    const width = this.#features;
+    const { starts, scaling, scales, matrix } = this.#windows;
     const outputs = this.#outputs;
     const count = indices.length;
     for (let b = 0; b < count; b++) {
       const window = indices[b];
       this.#starts[b] = starts[window];
       for (let o = 0; o < outputs; o++) this.#batchTargets[b * outputs + o] = this.#targets[window * outputs + o];
-      if (scaleStride === 0) continue;
-      for (let f = 0; f < width; f++) {
-        this.#shift[b * width + f] = shift[window * scaleStride + f];
-        this.#gain[b * width + f] = gain[window * scaleStride + f];
-      }
     }
-    const own = scaleStride > 0;
     return {
       matrix,
+      columns: scaling.columns,
       starts: this.#starts.subarray(0, count),
-      shift: own ? this.#shift.subarray(0, count * width) : shift,
-      gain: own ? this.#gain.subarray(0, count * width) : gain,
-      scaleStride: own ? width : 0,
+      ...this.#scales.of(scales, count, indices),
       targets: this.#batchTargets.subarray(0, count * outputs),
       loss,
       dropoutSeed,

@@ -71,8 +71,9 @@ const BAR_BYTES = 44;
 
 /** Bytes that a row of bars costs once windows are made of it: its row of the matrix, its window, scales and targets. */
 function windowBytes(recipe: Recipe): number {
-  const F = recipe.features.length;
-  return 4 * F + 36 + 2 * 4 * F + 4 + 4 * outputsOf(recipe.network) + 8;
+  const flows = recipe.flows ? 8 : 0;
+  const scales = 64;
+  return 4 * recipe.columns + flows + 36 + scales + 4 + 4 * outputsOf(recipe.network) + 8;
 }
 
 /** About what a training with all bars in memory takes. */

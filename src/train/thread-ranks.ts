@@ -115,8 +115,8 @@ const sharedShard = ({ windows, targets, training }: LoadedShard): LoadedShard =
 });
 
 function sharedWindows(windows: WindowSet): WindowSet {
-  const { matrix, starts, shift, gain, symbol, asOf, lastClose, targetClose, volatility } = windows;
-  const arrays = { matrix, starts, shift, gain, symbol, asOf, lastClose, targetClose, volatility };
+  const { matrix, starts, scales, symbol, asOf, lastClose, targetClose, volatility } = windows;
+  const arrays = { matrix, starts, scales, symbol, asOf, lastClose, targetClose, volatility };
   const entries = Object.entries(arrays).map(([name, values]) => [name, shared<ArrayView>(values)]);
   return { ...windows, ...Object.fromEntries(entries) };
 }

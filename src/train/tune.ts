@@ -142,7 +142,7 @@ function searchName({ parts, kernel, seed }: TuneOptions): string {
   const hash = createHash('sha256');
   hash.update(JSON.stringify([recipe.name, recipe.version, recipe.network, recipe.training, kernel.name, seed]));
   hash.update(JSON.stringify([training.length, calibration.asOf.length, scoring.asOf.length]));
-  for (const array of [windows.matrix, windows.starts, windows.gain]) {
+  for (const array of [windows.matrix, windows.starts, windows.scaling.gain, windows.scales]) {
     hash.update(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
   }
   return hash.digest('hex').slice(0, 12);

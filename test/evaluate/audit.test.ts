@@ -4,7 +4,14 @@ import { test } from 'node:test';
 import { type MarketBars, sessionsBetween } from '../../src/bars/index.ts';
 import type { DayString } from '../../src/base/index.ts';
 import { auditLeakage, requireNoLeakage } from '../../src/evaluate/index.ts';
-import { buildWindows, type Recipe, recipeOf, type WindowOptions, type WindowSet } from '../../src/features/index.ts';
+import {
+  buildWindows,
+  type Recipe,
+  recipeOf,
+  unscaled,
+  type WindowOptions,
+  type WindowSet,
+} from '../../src/features/index.ts';
 import type { Model } from '../../src/model/index.ts';
 import { columnsOf, randomMarket } from '../features/fixtures.ts';
 
@@ -32,13 +39,14 @@ test('a scale that looks one row past the window is found', async () => {
     ...sound,
     scale(windows, scaler) {
       const scaled = sound.scale(windows, scaler);
-      const F = sound.features.length;
-      const gain = scaled.gain.map((value, i) => {
-        const w = Math.floor(i / F);
+      const F = sound.columns;
+      const S = scaled.scaling.width;
+      const scales = scaled.scales.map((value, i) => {
+        const w = Math.floor(i / S);
         const next = windows.matrix[(windows.starts[w] + sound.windowLength) * F];
-        return i % F === 0 && Number.isFinite(next) ? value * (1 + next) : value;
+        return i % S === 0 && Number.isFinite(next) ? value * (1 + next) : value;
       });
-      return { ...scaled, gain };
+      return { ...scaled, scales };
     },
   };
   assert.deepEqual(await failures(leaky), ['windows']);
@@ -68,14 +76,17 @@ test('the reference project’s random split is found, and nothing else of it', 
 });
 
 test('a recipe that does not see its own last bar is found: the audit would compare nothing', async () => {
-  const F = sound.features.length;
   const blind: Recipe = {
     ...sound,
     // Nor does it see others, should the sound one do so.
     ...{ market: undefined },
     fit: () => ({}),
     row: { ...sound.row, run() {} },
-    scale: (windows) => ({ ...windows, shift: new Float32Array(F), gain: new Float32Array(F).fill(1), scaleStride: 0 }),
+    scale: (windows) => ({
+      ...windows,
+      scaling: unscaled(sound.features.length, sound.columns),
+      scales: new Float32Array(0),
+    }),
   };
   assert.deepEqual(await failures(blind), ['sensitivity']);
 });
@@ -83,7 +94,7 @@ test('a recipe that does not see its own last bar is found: the audit would comp
 test('a model that peeks past its windows is found, one that does not passes', async () => {
   const windows = (some: MarketBars, options: WindowOptions) => sound.scale(buildWindows(some, sound, options), {});
   const answer = (rows: number) => async (windows: WindowSet) => {
-    const F = sound.features.length;
+    const F = sound.columns;
     const predictedReturn = Float64Array.from(windows.starts, (start) => windows.matrix[(start + rows) * F] ?? 0);
     return { predictedReturn, low: predictedReturn, high: predictedReturn };
   };

@@ -34,7 +34,7 @@ const COLUMNS = {
   explained: place('explained'),
   peers: place('peers'),
 };
-const F = recipe.features.length;
+const F = recipe.columns;
 const bytes = (array: Float32Array) => Buffer.from(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
 
 test('a fit on threads has the bits of one in place, and so has all that follows from it', async () => {
@@ -52,7 +52,7 @@ test('a fit on threads has the bits of one in place, and so has all that follows
     assert.ok(bytes(windows.matrix).equals(bytes(expected.matrix)), 'and are so again');
     const { windows: scaled, targets } = await scaleOnThreads(windows, recipe, scaler, { apart });
     const wanted = recipe.scale(expected, scaler);
-    assert.ok(bytes(scaled.gain).equals(bytes(wanted.gain)) && bytes(scaled.shift).equals(bytes(wanted.shift)));
+    assert.ok(bytes(scaled.scales).equals(bytes(wanted.scales)));
     assert.ok(bytes(targets).equals(bytes(recipe.targets(wanted, scaler))));
   }
 });

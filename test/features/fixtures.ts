@@ -3,7 +3,7 @@
 import { type Bar, type MarketBars, type Session, sessionAt, sessionOf } from '../../src/bars/index.ts';
 import type { DayString, EpochMinute } from '../../src/base/index.ts';
 import { Random } from '../../src/base/index.ts';
-import type { Recipe, WindowSet } from '../../src/features/index.ts';
+import { kernelWindows, type Recipe, rangeOfWindows, type WindowSet } from '../../src/features/index.ts';
 
 /** An ordinary day, the one before a clock change's Monday, the Monday after it, and a half-day. */
 export const DAYS = ['2019-11-01', '2019-11-04', '2019-12-24', '2019-12-26'] as DayString[];
@@ -187,12 +187,26 @@ function oracleRuns(own: Map<number, Bar>, session: Session, longestRun: number)
 }
 
 /** Everything of window w that a forecast depends on, as text that differs when a bit does. */
-export function bitsOf(windows: WindowSet, w: number, windowLength: number, features: number): string {
-  const rows = windows.matrix.slice(windows.starts[w] * features, (windows.starts[w] + windowLength) * features);
-  const at = w * windows.scaleStride;
-  const scales = [windows.shift.slice(at, at + features), windows.gain.slice(at, at + features)];
+export function bitsOf(windows: WindowSet, w: number, windowLength: number): string {
+  const { columns } = windows.scaling;
+  const rows = windows.matrix.slice(windows.starts[w] * columns, (windows.starts[w] + windowLength) * columns);
+  const { shift, gain } = kernelWindows(rangeOfWindows(windows, w, w + 1));
+  const scales = [shift.slice(), gain.slice()];
   const others = Float64Array.of(windows.lastClose[w], windows.volatility[w]);
   return [rows, ...scales, others].map((part) => Buffer.from(part.buffer).toString('base64')).join(' ');
+}
+
+/** `[B, T * F]` what a kernel sees of each window. */
+export function inputsOf(windows: WindowSet, { windowLength: T, features }: Recipe): Float64Array[] {
+  const { matrix, starts, shift, gain, scaleStride, columns = features.length } = kernelWindows(windows);
+  return Array.from(starts, (start, i) =>
+    Float64Array.from({ length: T * features.length }, (_, k) => {
+      const f = k % features.length;
+      const t = (k - f) / features.length;
+      const value = f < columns ? matrix[(start + t) * columns + f] : 1;
+      return (value - shift[i * scaleStride + f]) * gain[i * scaleStride + f];
+    }),
+  );
 }
 
 /** `symbol@asOf` of every window, in order. */

@@ -7,8 +7,6 @@ import { bitsOf, columnsOf, keysOf, randomMarket, SESSIONS } from './fixtures.ts
 
 const byTime = (bars: Bar[]): Bar[] => bars.toSorted((a, b) => a.minute - b.minute || (a.symbol < b.symbol ? 1 : -1));
 
-const WIDTH = recipeOf('returns').features.length;
-
 /** A scaler fitted without every fifth symbol: its loadings must be learned from its own runs. */
 function fitWithUnseen(recipe: Recipe, bars: readonly Bar[]) {
   const known = columnsOf(bars.filter(({ symbol }) => Number(symbol.slice(3)) % 5 !== 0));
@@ -18,7 +16,6 @@ function fitWithUnseen(recipe: Recipe, bars: readonly Bar[]) {
 for (const name of ['returns', 'cs205'] as const) {
   test(`live windows have the bits of batch windows, bar after bar: ${name}`, () => {
     const recipe = recipeOf(name);
-    const F = recipe.features.length;
     let compared = 0;
     for (let seed = 200; seed < 205; seed++) {
       const bars = randomMarket(seed, 20);
@@ -26,7 +23,7 @@ for (const name of ['returns', 'cs205'] as const) {
       const scaler = fitWithUnseen(recipe, bars);
       fillMarket(unscaled, recipe, scaler, columnsOf(bars));
       const batch = recipe.scale(unscaled, scaler);
-      const expected = new Map(keysOf(batch).map((key, w) => [key, bitsOf(batch, w, 60, F)]));
+      const expected = new Map(keysOf(batch).map((key, w) => [key, bitsOf(batch, w, 60)]));
       const market = new LiveMarket(recipe, scaler);
       const pushed = byTime(bars);
       for (let i = 0; i < pushed.length; ) {
@@ -39,7 +36,7 @@ for (const name of ['returns', 'cs205'] as const) {
         assert.deepEqual(live.symbols, ended.toSorted());
         keysOf(live).forEach((key, w) => {
           assert.equal(live.asOf[w], minute + 1);
-          assert.equal(bitsOf(live, w, 60, F), expected.get(key), key);
+          assert.equal(bitsOf(live, w, 60), expected.get(key), key);
           assert.ok(Number.isNaN(live.targetClose[w]));
           expected.delete(key);
           compared++;
@@ -72,11 +69,11 @@ test('what becomes of a pushed bar', () => {
   for (let m = open + 1; m < open + 59; m++) assert.equal(market.push(barAt(m)), 'warming');
   assert.equal(market.windows(['A']).starts.length, 0);
   assert.equal(market.push(barAt(open + 59)), 'window');
-  const before = bitsOf(market.windows(['A']), 0, 60, WIDTH);
+  const before = bitsOf(market.windows(['A']), 0, 60);
   assert.equal(market.push(barAt(open + 59, { close: 9.5 })), 'repeated');
   assert.equal(market.push(barAt(open + 3, { close: 9.5 })), 'late');
   assert.equal(market.push(barAt(close)), 'outOfSession');
-  assert.equal(bitsOf(market.windows(['A']), 0, 60, WIDTH), before, 'ignored bars change nothing');
+  assert.equal(bitsOf(market.windows(['A']), 0, 60), before, 'ignored bars change nothing');
   assert.equal(market.push(barAt(open + 60, { close: Number.NaN })), 'unusable');
   assert.equal(market.windows(['A']).starts.length, 0);
   assert.equal(market.push(barAt(open + 60)), 'repeated');
@@ -103,12 +100,12 @@ test('a window handed out keeps its rows until its symbol has a whole window of 
     const market = new LiveMarket(recipeOf('returns'), {});
     for (let m = open; m < open + first; m++) market.push(barAt(m));
     const held = market.windows(['A']);
-    const before = bitsOf(held, 0, 60, WIDTH);
+    const before = bitsOf(held, 0, 60);
     for (let m = open + first; m < open + first + 60; m++) {
       market.push(barAt(m));
       market.push(barAt(m, { symbol: `S${m}` }));
     }
-    assert.equal(bitsOf(held, 0, 60, WIDTH), before, `after ${first} rows`);
+    assert.equal(bitsOf(held, 0, 60), before, `after ${first} rows`);
   }
 });
 
@@ -133,7 +130,7 @@ test('a market joined in mid-session agrees as soon as its first row has left th
     if (i < 30) return;
     joined.push(bar);
     if (i < 30 + 60) return;
-    assert.equal(bitsOf(joined.windows(['A']), 0, 60, WIDTH), bitsOf(whole.windows(['A']), 0, 60, WIDTH));
+    assert.equal(bitsOf(joined.windows(['A']), 0, 60), bitsOf(whole.windows(['A']), 0, 60));
     compared++;
   });
   assert.equal(compared, 110);

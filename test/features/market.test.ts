@@ -13,7 +13,7 @@ import { visitReturns } from '../../src/features/run-returns.ts';
 import { bitsOf, columnsOf, SESSIONS } from './fixtures.ts';
 
 const recipe = recipeOf('returns');
-const F = recipe.features.length;
+const F = recipe.columns;
 const EXPLAINED = recipe.market!.explained;
 const PEERS = recipe.market!.peers;
 
@@ -181,14 +181,14 @@ test('a reference whose bar comes after its minute was asked for changes nothing
   for (const bar of all.toSorted((a, b) => a.minute - b.minute)) {
     if (bar.minute < until && !late(bar)) market.push(bar);
   }
-  const before = bitsOf(market.windows(['S00']), 0, 60, F);
+  const before = bitsOf(market.windows(['S00']), 0, 60);
   assert.equal(market.push(all.find(late)!), 'window');
-  assert.equal(bitsOf(market.windows(['S00']), 0, 60, F), before);
+  assert.equal(bitsOf(market.windows(['S00']), 0, 60), before);
   // Batch over bars without the late one says the same.
   const bars = columnsOf(all.filter((bar) => bar.minute < until && !late(bar)));
   const batch = buildWindows(bars, recipe, { requireTarget: false });
   fillMarket(batch, recipe, scaler, bars);
   const scaled = recipe.scale(batch, scaler);
   const w = scaled.asOf.findIndex((asOf, i) => asOf === until && scaled.symbol[i] === 0);
-  assert.equal(bitsOf(scaled, w, 60, F), before);
+  assert.equal(bitsOf(scaled, w, 60), before);
 });

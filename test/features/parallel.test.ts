@@ -34,23 +34,10 @@ function shared(bars: MarketBars): MarketBars {
 }
 
 const market = columnsOf(randomMarket(11, 110));
-const ARRAYS = [
-  'matrix',
-  'starts',
-  'symbol',
-  'asOf',
-  'lastClose',
-  'targetClose',
-  'volatility',
-  'shift',
-  'gain',
-] as const;
+const ARRAYS = ['matrix', 'starts', 'symbol', 'asOf', 'lastClose', 'targetClose', 'volatility', 'scales'] as const;
 
 function assertSame(found: WindowSet, expected: WindowSet): void {
-  assert.deepEqual(
-    [found.recipe, found.symbols, found.scaleStride],
-    [expected.recipe, expected.symbols, expected.scaleStride],
-  );
+  assert.deepEqual([found.recipe, found.symbols, found.scaling], [expected.recipe, expected.symbols, expected.scaling]);
   for (const name of ARRAYS) {
     const bytes = (array: Int32Array | Float32Array | Float64Array) =>
       Buffer.from(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));

@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { buildWindows, RECIPE_NAMES, recipeOf, selectWindows, TARGET_LIMIT } from '../../src/features/index.ts';
+import {
+  buildWindows,
+  kernelWindows,
+  RECIPE_NAMES,
+  recipeOf,
+  selectWindows,
+  TARGET_LIMIT,
+} from '../../src/features/index.ts';
 import { outputsOf, parameterCount } from '../../src/kernel/index.ts';
 import { columnsOf, randomMarket, SESSIONS } from './fixtures.ts';
 
@@ -88,7 +95,8 @@ test('the scaler of cs205 is the minimum and maximum of the rows of the training
   };
   for (let w = 0; w < windows.starts.length - 40; w++) fitted(w, w + 1, w + 3, w + 40);
   const { training, scaler } = fitted(40, 3, 4, 5, 100, 20, 21, 60);
-  const { matrix, shift, gain, starts, scaleStride } = recipe.scale(training, JSON.parse(JSON.stringify(scaler)));
+  const scaled = recipe.scale(training, JSON.parse(JSON.stringify(scaler)));
+  const { matrix, shift, gain, starts, scaleStride } = kernelWindows(scaled);
   assert.equal(scaleStride, 0);
   let low = Number.POSITIVE_INFINITY;
   let high = Number.NEGATIVE_INFINITY;
@@ -122,10 +130,11 @@ test('a market of one price, and none at all, give finite scales', () => {
     assert.equal(windows.starts.length, 70 - 64);
     const scaler = recipe.fit(windows);
     const scaled = recipe.scale(windows, scaler);
-    for (const values of [scaled.shift, scaled.gain, recipe.targets(scaled, scaler)]) {
+    const { shift, gain } = kernelWindows(scaled);
+    for (const values of [shift, gain, recipe.targets(scaled, scaler)]) {
       assert.ok(values.every(Number.isFinite));
     }
     const none = recipe.scale(windows, recipe.fit(selectWindows(windows, new Int32Array(0)), columnsOf(flat)));
-    assert.ok(none.gain.every(Number.isFinite));
+    assert.ok(kernelWindows(none).gain.every(Number.isFinite));
   }
 });

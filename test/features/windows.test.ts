@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Bar, sessionAt } from '../../src/bars/index.ts';
 import type { EpochMinute } from '../../src/base/index.ts';
-import { buildWindows, type Recipe, recipeOf } from '../../src/features/index.ts';
+import { buildWindows, kernelWindows, type Recipe, recipeOf } from '../../src/features/index.ts';
 import { bitsOf, columnsOf, keysOf, oracleWindows, randomMarket, SESSIONS } from './fixtures.ts';
 
 const returns = recipeOf('returns');
@@ -20,7 +20,7 @@ function compareWithOracle(bars: Bar[], recipe: Recipe): number {
     keysOf(all),
     oracle.map((window) => `${window.symbol}@${window.asOf}`),
   );
-  const F = recipe.features.length;
+  const F = recipe.columns;
   const limit = (x: number) => Math.max(-0.5, Math.min(0.5, x));
   oracle.forEach((window, w) => {
     const last = window.minutes.at(-1)!;
@@ -71,17 +71,18 @@ test('scales are those of the oracle and bound the inputs', () => {
     const bars = randomMarket(seed);
     const windows = returns.scale(buildWindows(columnsOf(bars), returns, { requireTarget: false }), {});
     const F = returns.features.length;
-    assert.equal(windows.scaleStride, F);
+    const scales = kernelWindows(windows);
+    assert.equal(scales.scaleStride, F);
     for (let w = 0; w < windows.starts.length; w++) {
       const column = (f: number) =>
-        Array.from({ length: 60 }, (_, t) => windows.matrix[(windows.starts[w] + t) * F + f]);
+        Array.from({ length: 60 }, (_, t) => windows.matrix[(windows.starts[w] + t) * returns.columns + f]);
       const minuteVolatility = windows.volatility[w] / Math.sqrt(5);
       const volumes = column(1);
       const mean = volumes.reduce((a, b) => a + b) / 60;
       const deviation = Math.sqrt(volumes.reduce((sum, v) => sum + (v - mean) ** 2, 0) / 60);
       const rangeRms = Math.hypot(...column(2)) / Math.sqrt(60);
-      const shift = windows.shift.subarray(w * F, (w + 1) * F);
-      const gain = windows.gain.subarray(w * F, (w + 1) * F);
+      const shift = scales.shift.subarray(w * F, (w + 1) * F);
+      const gain = scales.gain.subarray(w * F, (w + 1) * F);
       assert.deepEqual([shift[0], shift[2], shift[3], shift[4], shift[5]], [0, 0, 0, 0, 0]);
       assert.deepEqual([gain[3], gain[4], gain[5]], [1, 1, 1]);
       near(gain[0] * minuteVolatility, 1, 1e-6, 'gain of the return');
@@ -101,16 +102,14 @@ test('scales do not depend on the order, the choice or the place of windows', as
   const { selectWindows } = await import('../../src/features/index.ts');
   const windows = buildWindows(columnsOf(randomMarket(3)), returns, { requireTarget: false });
   const scaled = returns.scale(windows, {});
-  const F = returns.features.length;
   const N = windows.starts.length;
   const indices = Int32Array.from({ length: 400 }, (_, i) => (i * 7919) % N);
   const alone = returns.scale(selectWindows(windows, indices), {});
   indices.forEach((w, i) => {
-    assert.equal(bitsOf(alone, i, 60, F), bitsOf(scaled, w, 60, F));
+    assert.equal(bitsOf(alone, i, 60), bitsOf(scaled, w, 60));
   });
   const chosen = selectWindows(scaled, indices);
-  assert.deepEqual(chosen.gain, alone.gain);
-  assert.deepEqual(chosen.shift, alone.shift);
+  assert.deepEqual(chosen.scales, alone.scales);
   assert.equal(chosen.matrix, windows.matrix);
 });
 
@@ -193,7 +192,7 @@ test('asOfFrom and asOfTo choose windows and change none of them', () => {
     wanted.map((w) => keysOf(all)[w]),
   );
   wanted.forEach((w, i) => {
-    assert.equal(bitsOf(part, i, 60, returns.features.length), bitsOf(all, w, 60, returns.features.length));
+    assert.equal(bitsOf(part, i, 60), bitsOf(all, w, 60));
   });
   assert.ok(part.matrix.length < all.matrix.length);
 });

@@ -12,7 +12,16 @@ import {
   parameterCount,
   parametersOf,
 } from '../../src/kernel/index.ts';
-import { exampleBatch, exampleWeights, exampleWindows, partOf, shapeOf, smallShape, usualShape } from './examples.ts';
+import {
+  exampleBatch,
+  exampleWeights,
+  exampleWindows,
+  partOf,
+  shapeOf,
+  smallShape,
+  usualShape,
+  withColumns,
+} from './examples.ts';
 import {
   adam,
   assertClose,
@@ -123,6 +132,50 @@ export function kernelBehaviour(name: string, offer: OfferKernel): void {
         const each = { ...common, shift: repeat(common.shift), gain: repeat(common.gain), scaleStride: 3 };
         assert.deepEqual(await network.forward(each), await network.forward(common));
         assert.deepEqual(await network.gradient(each), await network.gradient(common));
+      }));
+
+    for (const perWindow of [false, true]) {
+      const scales = perWindow ? 'a scale a window' : 'one scale for all';
+      test(`a matrix of the first features is one with ones for the rest, to the bit: ${scales}`, async (kernel) => {
+        for (const columns of [1, 2, 3]) {
+          const loss: Loss = { kind: 'pinball', levels: [0.2, 0.7] };
+          const batch = exampleBatch(smallShape, 37, 60 + columns, loss, perWindow);
+          const { narrow, whole } = withColumns(smallShape, batch, columns);
+          const answers = [];
+          for (const each of [narrow, whole]) {
+            answers.push(
+              await withNetwork(kernel, smallShape, 61, async (network) => ({
+                outputs: bitsOf(await network.forward(each)),
+                one: bitsOf(await network.forward(partOf(smallShape, each, 36, 37))),
+                gradient: await network.gradient(each),
+                loss: await network.trainStep(each, adam),
+                state: await stateBits(network),
+              })),
+            );
+          }
+          assert.deepEqual(answers[0], answers[1], `${columns} columns`);
+        }
+      });
+    }
+
+    test('the columns may be others at each call, over the same numbers', (kernel) =>
+      withNetwork(kernel, smallShape, 62, async (network) => {
+        const windows = exampleWindows(smallShape, 20, 63);
+        const given = new Float32Array(6 * Math.ceil(windows.matrix.length / 6)); // whole rows of 1, 2 and 3 numbers
+        given.set(windows.matrix);
+        for (const columns of [3, 1, 2, 1, undefined]) {
+          // What a live forecaster does: its own matrix, with other numbers than at the call before.
+          given[windows.starts[5] * (columns ?? 3)] += 0.5;
+          const matrix = Float32Array.from(windows.matrix, (_, i) => {
+            const [row, f] = [Math.floor(i / 3), i % 3];
+            return f < (columns ?? 3) ? given[row * (columns ?? 3) + f] : 1;
+          });
+          assert.deepEqual(
+            bitsOf(await network.forward({ ...windows, matrix: given, columns })),
+            bitsOf(await network.forward({ ...windows, matrix })),
+            `${columns} columns`,
+          );
+        }
       }));
 
     test('reads windows that lie in shared memory', (kernel) =>

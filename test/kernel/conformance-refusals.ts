@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { GRADIENT_LIMIT, type Loss, outputsOf, type TrainingBatch } from '../../src/kernel/index.ts';
-import { exampleBatch, exampleWeights, exampleWindows, partOf, smallShape } from './examples.ts';
+import { exampleBatch, exampleWeights, exampleWindows, partOf, smallShape, withColumns } from './examples.ts';
 import { adam, describeKernel, exampleSums, type OfferKernel, refuses, stateBits, withNetwork } from './support.ts';
 
 export function kernelRefusals(name: string, offer: OfferKernel): void {
@@ -37,7 +37,9 @@ export function kernelRefusals(name: string, offer: OfferKernel): void {
         for (const [code, change] of badBatches(good)) {
           await refuses(code, () => network.gradient({ ...good, ...change }));
           await refuses(code, () => network.trainStep({ ...good, ...change }, adam));
-          const ofWindows = ['matrix', 'starts', 'shift', 'gain', 'scaleStride'].some((key) => key in change);
+          const ofWindows = ['matrix', 'starts', 'shift', 'gain', 'scaleStride', 'columns'].some(
+            (key) => key in change,
+          );
           if (ofWindows) await refuses(code, () => network.forward({ ...good, ...change }));
         }
         for (const change of [
@@ -77,6 +79,26 @@ export function kernelRefusals(name: string, offer: OfferKernel): void {
         const matrix = new Float32Array((last + 2) * smallShape.features).fill(Number.NaN);
         matrix.set(windows.matrix.subarray(0, last * smallShape.features));
         assert.deepEqual(await network.forward({ ...windows, matrix }), await network.forward(windows));
+        const { narrow } = withColumns(smallShape, windows, 2);
+        const longer = new Float32Array((last + 2) * 2).fill(Number.NaN);
+        longer.set(narrow.matrix.subarray(0, last * 2));
+        assert.deepEqual(await network.forward({ ...narrow, matrix: longer }), await network.forward(narrow));
+      }));
+
+    test('tells which number of a narrower matrix is none', (kernel) =>
+      withNetwork(kernel, smallShape, 51, async (network) => {
+        const { narrow } = withColumns(smallShape, exampleWindows(smallShape, 1, 52), 2);
+        const row = narrow.starts[0] + 3;
+        const matrix = narrow.matrix.map((x, i) => (i === row * 2 + 1 ? Number.NaN : x));
+        await assert.rejects(network.forward({ ...narrow, matrix }), {
+          code: 'BARCAST_E_NOT_FINITE',
+          message: `window 0 holds NaN at row ${row}, feature 1, which scales to NaN`,
+        });
+        const gain = Float32Array.of(1, 1, 3e38);
+        await assert.rejects(network.forward({ ...narrow, shift: Float32Array.of(0, 0, -9), gain }), {
+          code: 'BARCAST_E_NOT_FINITE',
+          message: `window 0 holds 1 at row ${narrow.starts[0]}, feature 2, which scales to Infinity`,
+        });
       }));
 
     test('a gradient or loss beyond the fixed point is a divergence', (kernel) =>
@@ -130,6 +152,7 @@ function badBatches(good: TrainingBatch): [string, Partial<TrainingBatch>][] {
   const inWindow = starts[34] * smallShape.features + 4;
   const rows = matrix.length / smallShape.features;
   const outputs = outputsOf(smallShape);
+  const { matrix: narrow } = withColumns(smallShape, good, 2).narrow;
   return [
     ['BARCAST_E_SHAPE', { matrix: matrix.slice(1) }],
     ['BARCAST_E_SHAPE', { matrix: matrix.slice(0, smallShape.features * (smallShape.windowLength - 1)) }],
@@ -140,6 +163,13 @@ function badBatches(good: TrainingBatch): [string, Partial<TrainingBatch>][] {
     ['BARCAST_E_SHAPE', { gain: new Float32Array(4).fill(1) }],
     ['BARCAST_E_SHAPE', { scaleStride: 1 }],
     ['BARCAST_E_SHAPE', { scaleStride: 3 }],
+    ...[0, -1, 4, 1.5, Number.NaN, '2' as unknown as number].map((columns): [string, Partial<TrainingBatch>] => [
+      'BARCAST_E_SHAPE',
+      { columns },
+    ]),
+    ['BARCAST_E_SHAPE', { columns: 2, matrix: narrow.slice(1) }],
+    ['BARCAST_E_SHAPE', { columns: 2, matrix: narrow.slice(0, 2 * (Math.max(...starts) + 6)) }],
+    ['BARCAST_E_NOT_FINITE', { columns: 2, matrix: withNumber(narrow, starts[34] * 2 + 13, Number.NaN) }],
     ['BARCAST_E_SHAPE', { targets: targets.slice(outputs) }],
     ['BARCAST_E_SHAPE', { firstSequence: 16 }],
     ['BARCAST_E_SHAPE', { firstSequence: -32 }],

@@ -18,11 +18,12 @@ import {
   type NetworkShape,
   parametersOf,
   referenceKernel,
+  type TrainingBatch,
 } from '../../src/kernel/index.ts';
 import { kernelBehaviour } from './conformance-behaviour.ts';
 import { kernelRefusals } from './conformance-refusals.ts';
-import { exampleBatch, exampleWindows, shapeOf, usualShape } from './examples.ts';
-import { assertClose, assertNear, describeKernel, type OfferKernel, withNetwork } from './support.ts';
+import { exampleBatch, exampleWindows, shapeOf, usualShape, withColumns } from './examples.ts';
+import { assertClose, assertNear, bitsOf, describeKernel, type OfferKernel, withNetwork } from './support.ts';
 
 /** Sizes to go through, for kernels that take long to get ready for a shape. */
 export interface ConformanceSizes {
@@ -117,6 +118,24 @@ export function kernelAgreement(name: string, offer: OfferKernel, sizes: Conform
         }));
         assertClose(actual.outputs, expected.outputs, toleranceOf(kernel).outputs, `B ${sequences}: output`);
         assertGradientsAgree(shape, actual.gradient, expected.gradient, toleranceOf(kernel));
+      }
+    });
+
+    test('a matrix of the first 14 of 23 features', async (kernel) => {
+      const shape = shapeOf(9, 23, [17, 5], [6, 2], 0.2);
+      for (const sequences of [1, 9, 64, 75]) {
+        const batch = exampleBatch(shape, sequences, 450, huber, sequences !== 64);
+        const { narrow, whole } = withColumns(shape, batch, 14);
+        const work = async (network: KernelNetwork, each: TrainingBatch) => ({
+          outputs: await network.forward(each),
+          gradient: await network.gradient(each),
+        });
+        const { actual, expected } = await onBoth(kernel, shape, 451, (network) => work(network, narrow));
+        assertClose(actual.outputs, expected.outputs, toleranceOf(kernel).outputs, `B ${sequences}: output`);
+        assertGradientsAgree(shape, actual.gradient, expected.gradient, toleranceOf(kernel));
+        const withOnes = await withNetwork(kernel, shape, 451, (network) => work(network, whole));
+        assert.deepEqual(bitsOf(actual.outputs), bitsOf(withOnes.outputs));
+        assert.deepEqual(actual.gradient, withOnes.gradient);
       }
     });
 

@@ -94,6 +94,17 @@ export function exampleBatch(
   };
 }
 
+/** The windows over their matrix's first columns alone, and over one that has ones for the rest. */
+export function withColumns<W extends Windows>(shape: NetworkShape, windows: W, columns: number) {
+  const { features } = shape;
+  const rows = windows.matrix.length / features;
+  const at = (i: number) => windows.matrix[Math.floor(i / columns) * features + (i % columns)];
+  return {
+    narrow: { ...windows, matrix: Float32Array.from({ length: rows * columns }, (_, i) => at(i)), columns },
+    whole: { ...windows, matrix: windows.matrix.map((x, i) => (i % features < columns ? x : 1)) },
+  };
+}
+
 /** Sequences `from` to `to` of a batch as a batch of its own, as a rank would get them. */
 export function partOf(shape: NetworkShape, batch: TrainingBatch, from: number, to: number): TrainingBatch {
   const outputs = outputsOf(shape);

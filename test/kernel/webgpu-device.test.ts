@@ -319,15 +319,23 @@ describe('the feature matrix on the device', () => {
   it('is uploaded again when it is another, or when what the windows see has changed', () => {
     const cache = new MatrixCache();
     const windows = exampleWindows(smallShape, 9, 1);
-    const numbers = smallShape.windowLength * smallShape.features;
-    const changed = (over = {}) => cache.changed({ ...windows, ...over }, numbers, smallShape.features);
+    const { windowLength, features } = smallShape;
+    const changed = (over = {}, columns = features) => cache.changed({ ...windows, ...over }, windowLength, columns);
     assert.equal(changed(), true);
     assert.equal(changed(), false);
     assert.equal(changed({ matrix: windows.matrix.slice() }), true);
     assert.equal(changed(), true);
-    windows.matrix[windows.starts[4] * smallShape.features + 5] += 1;
+    windows.matrix[windows.starts[4] * features + 5] += 1;
     assert.equal(changed(), true);
     assert.equal(changed(), false);
+    // The same numbers as rows of two features: only the last of the window's 14 has changed.
+    const one = { starts: Int32Array.of(windows.starts[4]) };
+    assert.equal(changed(one, 2), false);
+    windows.matrix[windows.starts[4] * 2 + 13] += 1;
+    assert.equal(changed(one, 2), true);
+    assert.equal(changed(one, 2), false);
+    windows.matrix[windows.starts[4] * 2 + 14] += 1;
+    assert.equal(changed(one, 2), false);
     cache.forget();
     assert.equal(changed(), true);
   });

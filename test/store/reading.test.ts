@@ -143,6 +143,7 @@ test('a file where the folder should be', async (t) => {
   const path = join(temporaryFolder(t), 'file');
   writeFileSync(path, '');
   await assert.rejects(openStore(path), { code: 'BARCAST_E_USAGE' });
+  await assert.rejects(openReader(path), { code: 'BARCAST_E_USAGE', message: /is a file/ });
   await assert.rejects(openStore(join(path, 'inside')), { code: 'BARCAST_E_USAGE' });
 });
 

@@ -5,6 +5,7 @@ import type { Bar } from '../../src/bars/index.ts';
 import { epochMinute, Random } from '../../src/base/index.ts';
 import { buildWindows, recipeOf, type WindowSet } from '../../src/features/index.ts';
 import { makeForecasts, type Predictor, replayForecasts } from '../../src/stream/index.ts';
+import { inputsOf } from '../features/fixtures.ts';
 import { CLOSE, MODEL, marketOf, NEXT_OPEN, OPEN, readerOf } from './fixtures.ts';
 
 const recipe = recipeOf('returns');
@@ -41,18 +42,9 @@ const predictor: Predictor = {
   ...MODEL,
   recipe,
   scaler: {},
-  async predict({ matrix, starts, shift, gain, scaleStride }: WindowSet) {
-    const F = recipe.features.length;
-    const predictedReturn = Float64Array.from(starts, (start, i) => {
-      let sum = 0;
-      for (let t = 0; t < recipe.windowLength; t++) {
-        for (let f = 0; f < F; f++) {
-          const at = i * scaleStride + f;
-          sum += (matrix[(start + t) * F + f] - shift[at]) * gain[at] * Math.cos(t * F + f);
-        }
-      }
-      return 1e-5 * sum;
-    });
+  async predict(windows: WindowSet) {
+    const sums = inputsOf(windows, recipe).map((inputs) => inputs.reduce((sum, x, k) => sum + x * Math.cos(k), 0));
+    const predictedReturn = Float64Array.from(sums, (sum) => 1e-5 * sum);
     return { predictedReturn, low: predictedReturn.map((r) => r - 0.001), high: predictedReturn.map((r) => r + 0.001) };
   },
 };

@@ -2,7 +2,7 @@
 
 import type { Bar, MarketBars } from '../../src/bars/index.ts';
 import { type EpochMinute, epochMinute, epochMs, isoOfMinute } from '../../src/base/index.ts';
-import { recipeOf, type WindowSet } from '../../src/features/index.ts';
+import { recipeOf, unscaled, type WindowSet } from '../../src/features/index.ts';
 import type { Forecast, LiveWindows, Predictor } from '../../src/stream/index.ts';
 
 /** 09:30 New York of Thursday 2 January 2020, a full session of 390 minutes. */
@@ -82,9 +82,9 @@ export class CountingMarket implements LiveWindows {
       volatility: new Float64Array(symbols.length).fill(0.001),
       matrix: new Float32Array(symbols.length),
       starts: Int32Array.from(symbols, (_, i) => i),
-      shift: new Float32Array(1),
-      gain: Float32Array.of(1),
-      scaleStride: 0,
+      flows: new Float32Array(0),
+      scaling: unscaled(1),
+      scales: new Float32Array(0),
     };
   }
 }

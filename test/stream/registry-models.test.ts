@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { recipeOf, type WindowSet } from '../../src/features/index.ts';
+import { RETURNS_SCALING } from '../../src/features/returns-scales.ts';
 import { initialWeights, type Kernel, type NetworkShape, referenceKernel } from '../../src/kernel/index.ts';
 import { type ModelDescription, plainCalibration, Registry, weightsHash } from '../../src/model/index.ts';
 import { makeForecasts, type WatchedModels, watchRegistry } from '../../src/stream/index.ts';
@@ -53,11 +54,11 @@ function windowsOf(N: number): WindowSet {
     lastClose: new Float64Array(N).fill(100),
     targetClose: new Float64Array(N).fill(Number.NaN),
     volatility: new Float64Array(N).fill(0.001),
-    matrix: new Float32Array(recipe.windowLength * recipe.features.length).fill(0.1),
+    matrix: new Float32Array(recipe.windowLength * recipe.columns).fill(0.1),
     starts: new Int32Array(N),
-    shift: new Float32Array(N * recipe.features.length),
-    gain: new Float32Array(N * recipe.features.length).fill(1),
-    scaleStride: recipe.features.length,
+    flows: new Float32Array(0),
+    scaling: RETURNS_SCALING,
+    scales: new Float32Array(N * RETURNS_SCALING.width).fill(1),
   };
 }
 

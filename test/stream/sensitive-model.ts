@@ -3,6 +3,7 @@ import type { Bar } from '../../src/bars/index.ts';
 import { epochMinute, Random } from '../../src/base/index.ts';
 import { buildWindows, type FittedScaler, recipeOf, type WindowSet } from '../../src/features/index.ts';
 import type { Forecast, Predictor } from '../../src/stream/index.ts';
+import { inputsOf } from '../features/fixtures.ts';
 import { MODEL, marketOf, OPEN } from './fixtures.ts';
 
 const RETURNS = recipeOf('returns');
@@ -39,15 +40,9 @@ export function sensitiveModel(scaler: FittedScaler, weightsHash = MODEL.weights
     weightsHash,
     recipe,
     scaler,
-    async predict({ matrix, starts, shift, gain, scaleStride }: WindowSet) {
-      const predictedReturn = Float64Array.from(starts, (start, i) => {
-        let sum = 0;
-        for (let k = 0; k < T * F; k++) {
-          const at = i * scaleStride + (k % F);
-          sum += (matrix[start * F + k] - shift[at]) * gain[at] * weights[k];
-        }
-        return 1e-5 * sum;
-      });
+    async predict(windows: WindowSet) {
+      const sums = inputsOf(windows, recipe).map((inputs) => inputs.reduce((sum, x, k) => sum + x * weights[k], 0));
+      const predictedReturn = Float64Array.from(sums, (sum) => 1e-5 * sum);
       const half = 0.001;
       return {
         predictedReturn,

@@ -27,12 +27,11 @@ const bytes = 3 * 24 * 390 * 720;
 const settings = { ...recipe.training, validationShare: 0.3 };
 
 const describeAll = (windows: WindowSet, targets: Float32Array | undefined): Map<string, string> => {
-  const F = recipe.features.length;
   const outputs = targets === undefined ? 0 : targets.length / windows.starts.length;
   return new Map(
     Array.from(windows.asOf, (asOf, w) => [
       `${windows.symbols[windows.symbol[w]]}@${asOf}`,
-      `${bitsOf(windows, w, recipe.windowLength, F)} ${targets?.slice(w * outputs, (w + 1) * outputs).join()}`,
+      `${bitsOf(windows, w, recipe.windowLength)} ${targets?.slice(w * outputs, (w + 1) * outputs).join()}`,
     ]),
   );
 };

@@ -46,9 +46,16 @@ function sample(): LoadedShard & { validation: Int32Array } {
     volatility: flat(1),
     matrix,
     starts: Int32Array.from({ length: count }, (_, w) => w),
-    shift: Float32Array.from({ length: count * F }, () => 0.1 * random.normal()),
-    gain: Float32Array.from({ length: count * F }, () => 1 + 0.1 * random.normal()),
-    scaleStride: F,
+    flows: new Float32Array(0),
+    scaling: {
+      columns: F,
+      shift: new Float32Array(F),
+      gain: new Float32Array(F).fill(1),
+      width: 2 * F,
+      ownShifts: Int32Array.from({ length: 2 * F }, (_, i) => i >> 1),
+      ownGains: Int32Array.from({ length: 2 * F }, (_, i) => (i >> 1) + (i % 2) * F),
+    },
+    scales: Float32Array.from({ length: 2 * count * F }, (_, i) => 0.1 * random.normal() + (i % (2 * F) < F ? 0 : 1)),
   };
   const indices = Int32Array.from({ length: count }, (_, w) => w);
   return { windows, targets, training: indices.subarray(0, 200), validation: indices.subarray(200) };

@@ -3,7 +3,7 @@
  * layers; and back. Eight keep the scratch memory small (T * H * 56 float64 numbers a layer); a tile is four blocks.
  */
 import { dropoutWord } from '../dropout.ts';
-import type { NetworkShape, TrainingBatch, Windows } from '../kernel.ts';
+import { columnsOf, type NetworkShape, type TrainingBatch, type Windows } from '../kernel.ts';
 import { outputLoss, outputSlope } from '../loss.ts';
 import { outputsOf, parametersOf } from '../parameters.ts';
 import { DenseLayer } from './dense.ts';
@@ -106,13 +106,15 @@ export class NetworkPass {
   #load(windows: Windows, first: number, n: number): void {
     const { matrix, starts, shift, gain, scaleStride } = windows;
     const { windowLength, features } = this.#shape;
+    const columns = columnsOf(windows, features);
     for (let s = 0; s < n; s++) {
-      const from = starts[first + s] * features;
+      const from = starts[first + s] * columns;
       const scaleAt = (first + s) * scaleStride;
       for (let t = 0; t < windowLength; t++) {
         const to = (t * n + s) * features;
         for (let f = 0; f < features; f++) {
-          const centred = Math.fround(matrix[from + t * features + f] - shift[scaleAt + f]);
+          const raw = f < columns ? matrix[from + t * columns + f] : 1;
+          const centred = Math.fround(raw - shift[scaleAt + f]);
           this.#input[to + f] = Math.fround(centred * gain[scaleAt + f]);
         }
       }

@@ -17,9 +17,11 @@ export class MatrixCache {
 
   /**
    * True when the matrix must be uploaded; the cache then takes it as uploaded.
-   * @param numbers of one window
+   * @param steps of a window
+   * @param columns of the matrix
    */
-  changed({ matrix, starts }: Windows, numbers: number, features: number): boolean {
+  changed({ matrix, starts }: Windows, steps: number, columns: number): boolean {
+    const numbers = steps * columns;
     const bytes = Buffer.from(matrix.buffer, matrix.byteOffset, matrix.byteLength);
     const copy = this.#copy;
     if (this.#matrix === matrix && copy !== undefined) {
@@ -27,7 +29,7 @@ export class MatrixCache {
       const whole = bytes.length <= 4 * numbers * starts.length;
       if (whole && bytes.equals(copy)) return false;
       const same = starts.every((start) => {
-        const from = 4 * start * features;
+        const from = 4 * start * columns;
         const to = from + 4 * numbers;
         return bytes.compare(copy, from, to, from, to) === 0;
       });

@@ -13,7 +13,7 @@ import type {
   TrainingBatch,
   Windows,
 } from '../kernel.ts';
-import { GRADIENT_SCALE, TILE } from '../kernel.ts';
+import { columnsOf, GRADIENT_SCALE, TILE } from '../kernel.ts';
 import { parameterCount } from '../parameters.ts';
 import {
   checkBatch,
@@ -296,9 +296,8 @@ export class WebgpuNetwork implements KernelNetwork {
       scales: shift.byteLength + gain.byteLength,
     });
     if (made.includes('matrix')) this.#matrix.forget();
-    if (this.#matrix.changed(windows, this.#plan.steps * this.#plan.features, this.#plan.features)) {
-      this.#memory.write('matrix', matrix);
-    }
+    const { steps, features } = this.#plan;
+    if (this.#matrix.changed(windows, steps, columnsOf(windows, features))) this.#memory.write('matrix', matrix);
     this.#memory.write('starts', starts);
     this.#memory.write('scales', shift);
     this.#memory.write('scales', gain, shift.byteLength);
@@ -315,12 +314,13 @@ export class WebgpuNetwork implements KernelNetwork {
 
   async #chunks(steps: readonly Step[], room: number, of: ChunkSettings, windows: Windows): Promise<void> {
     const { scaleStride } = windows;
+    const columns = columnsOf(windows, this.#plan.features);
     const batch = windows.starts.length;
     for (let first = 0; first < batch; first += room) {
       const count = Math.min(room, batch - first);
       const stride = Math.ceil(count / TILE) * TILE;
       const place = of.place + first;
-      this.#memory.write('chunk', chunkWords({ ...of, count, stride, first, place, scaleStride, batch }));
+      this.#memory.write('chunk', chunkWords({ ...of, count, stride, first, place, scaleStride, batch, columns }));
       this.#memory.write('count', Uint32Array.of(stride / TILE, 0, 0, 0));
       await this.#runner.run(steps, stride);
     }

@@ -9,7 +9,9 @@ struct Chunk {
   first: u32, place: u32,
   seed: u32, step: u32, scaleStride: u32, batch: u32,
   // of the loss scale, how often the call was begun anew
-  delta: f32, attempt: u32, unused0: u32, unused1: u32,
+  delta: f32, attempt: u32,
+  // features that the matrix holds
+  columns: u32, unused: u32,
 }
 @group(0) @binding(0) var<uniform> chunk: Chunk;`;
 
@@ -27,11 +29,13 @@ export interface ChunkNumbers {
   readonly batch: number;
   readonly delta: number;
   readonly attempt: number;
+  readonly columns: number;
 }
 
 export function chunkWords(of: ChunkNumbers): Uint32Array {
   const words = new Uint32Array(CHUNK_BYTES / 4);
-  words.set([of.count, of.stride, of.first, of.place, of.seed, of.step, of.scaleStride, of.batch, 0, of.attempt]);
+  words.set([of.count, of.stride, of.first, of.place, of.seed, of.step, of.scaleStride, of.batch]);
+  words.set([of.attempt, of.columns], 9);
   new Float32Array(words.buffer)[8] = of.delta;
   return words;
 }

@@ -52,7 +52,8 @@ ${FINITE}
 fn input(sequence: u32, t: u32, feature: u32) -> f32 {
   if (sequence >= chunk.count) { return 0; }
   let b = chunk.first + sequence;
-  let raw = matrix[(starts[b] + t) * ${F}u + feature];
+  var raw = 1f;
+  if (feature < chunk.columns) { raw = matrix[(starts[b] + t) * chunk.columns + feature]; }
   let gains = select(chunk.batch * ${F}u, ${F}u, chunk.scaleStride == 0u);
   let at = b * chunk.scaleStride + feature;
   let centred = raw - scales[at];

@@ -20,7 +20,7 @@ export function deviceWork(shape: NetworkShape, kind: 'training' | 'inference', 
   const plan = planNetwork(shape, half);
   const layers = plan.lstm.map((_, l) => layerWork(plan, l, kind === 'training'));
   const dense = plan.dense.reduce((sum, { inputs, units }) => sum + 2 * inputs * units, 0);
-  // Windows gathered: a read of the matrix and a write.
+  // Windows gathered: a read of the matrix, here one of all features, and a write.
   const gathered = (4 + (half ? 2 : 4)) * plan.steps * plan.features;
   const total = (of: (layer: DeviceWork) => number) => layers.reduce((sum, layer) => sum + of(layer), 0);
   return {
