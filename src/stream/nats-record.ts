@@ -23,7 +23,7 @@ import type { Forecast } from './forecast.ts';
 
 export const RECORD_VERSION = 1;
 /** A minute fits an int32. */
-export const LAST_MINUTE = 2 ** 31 - 1;
+const LAST_MINUTE = 2 ** 31 - 1;
 
 const BAR_BYTES = 45;
 const MINUTE_AT = 1;
@@ -39,11 +39,12 @@ export function barRecords(bars: readonly Bar[]): (Uint8Array | undefined)[] {
   const all = Buffer.allocUnsafeSlow(BAR_BYTES * bars.length);
   const view = new DataView(all.buffer);
   return bars.map(({ minute, open, high, low, close, volume }, i) => {
-    if (!isMinute(minute)) return undefined;
+    const numbers = [open, high, low, close, volume];
+    if (!isMinute(minute) || !numbers.every(isFiniteOrMissing)) return undefined;
     const at = BAR_BYTES * i;
     view.setUint8(at, RECORD_VERSION);
     view.setUint32(at + MINUTE_AT, minute, true);
-    setNumbers(view, at + BAR_NUMBERS_AT, [open, high, low, close, volume]);
+    setNumbers(view, at + BAR_NUMBERS_AT, numbers);
     return all.subarray(at, at + BAR_BYTES);
   });
 }
@@ -131,7 +132,7 @@ export class ForecastReader {
     const { bytes: known } = this.#names;
     if (record.length === NAMES_AT + known.length && known.every((byte, i) => byte === record[NAMES_AT + i]))
       return true;
-    const bytes = record.slice(NAMES_AT);
+    const bytes = Uint8Array.from(record.subarray(NAMES_AT));
     const second = 1 + bytes[0];
     if (second >= bytes.length || second + 1 + bytes[second] !== bytes.length) return false;
     try {
@@ -145,7 +146,8 @@ export class ForecastReader {
   }
 }
 
-const isMinute = (minute: number) => Number.isInteger(minute) && minute >= 0 && minute <= LAST_MINUTE;
+export const isFiniteOrMissing = (value: number): boolean => Number.isFinite(value) || Number.isNaN(value);
+export const isMinute = (minute: number) => Number.isInteger(minute) && minute >= 0 && minute <= LAST_MINUTE;
 
 function setNumbers(view: DataView, at: number, numbers: readonly number[]): void {
   for (let i = 0; i < numbers.length; i++) view.setFloat64(at + 8 * i, numbers[i], true);

@@ -10,7 +10,15 @@ import { type Bar, parseSymbol } from '../bars/index.ts';
 import { type EpochMinute, epochMinute, isoOfMinute, MS_PER_MINUTE } from '../base/index.ts';
 import { subjectOf, type Topic, type Topics } from './bus.ts';
 import type { Forecast } from './forecast.ts';
-import { barRecords, ForecastReader, forecastRecords, LAST_MINUTE, RECORD_VERSION, readBar } from './nats-record.ts';
+import {
+  barRecords,
+  ForecastReader,
+  forecastRecords,
+  isFiniteOrMissing,
+  isMinute,
+  RECORD_VERSION,
+  readBar,
+} from './nats-record.ts';
 
 /** Bytes of the largest message that is taken; ours have a few hundred. The streams refuse larger ones at the server. */
 export const MESSAGE_LIMIT = 4096;
@@ -111,7 +119,7 @@ export class Decoder<T extends Topic> {
     if (text === this.#minuteText) return this.#minute;
     if (typeof text !== 'string' || !MINUTE.test(text)) return undefined;
     const minute = Date.parse(text) / MS_PER_MINUTE;
-    if (!Number.isInteger(minute) || minute < 0 || minute > LAST_MINUTE) return undefined;
+    if (!isMinute(minute)) return undefined;
     this.#minuteText = text;
     return (this.#minute = epochMinute(minute));
   }
@@ -143,7 +151,7 @@ const numberOrNaN = (value: unknown): number | undefined =>
   value === null ? Number.NaN : isNumber(value) ? value : undefined;
 
 const isBar = ({ minute, open, high, low, close, volume }: Bar): boolean =>
-  minute <= LAST_MINUTE && [open, high, low, close, volume].every((it) => Number.isFinite(it) || Number.isNaN(it));
+  isMinute(minute) && [open, high, low, close, volume].every(isFiniteOrMissing);
 
 /** The data of each item's message: its record, or JSON where that does not hold it as it is. */
 export function encode<T extends Topic>(topic: T, items: readonly Topics[T][]): (Uint8Array | string)[] {

@@ -42,10 +42,13 @@ const HOSTILE: readonly (string | Uint8Array)[] = [
   'x'.repeat(MESSAGE_LIMIT + 1),
 ];
 
-/** Random bytes, and good messages with random damage. */
+const [goodRecord] = encode('bars', [bar('A', OPEN, 100)]) as Uint8Array[];
+
+/** Random bytes, a record that was cut short, or good JSON with random damage. */
 function randomMessage(random: Random): Uint8Array {
   const at = (n: number) => Math.floor(random.uniform() * n);
   if (random.uniform() < 0.5) return Uint8Array.from({ length: at(300) }, () => at(256));
+  if (random.uniform() < 0.2) return goodRecord.subarray(0, at(goodRecord.length));
   const damaged = bytes(good);
   for (let i = 0; i <= at(4); i++) damaged[at(damaged.length)] = at(256);
   return damaged;
