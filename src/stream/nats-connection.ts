@@ -28,11 +28,6 @@ export interface Nats {
 
 const OLDEST_SERVER = [2, 9] as const;
 const RECONNECT_MS = 200;
-/**
- * Bytes that are gathered for one write to the socket: some sixty messages, so that the server stores the first ones
- * while the next are made. The client has the option and leaves it out of its types; its own is 32 kB.
- */
-const GATHERED = { pendingLimit: Number(process.env.PL ?? 8192) } as object;
 const DAY_MS = 86_400_000;
 /**
  * How long a message id is remembered, which makes a repeat harmless; ten times as long as a batch may go without an
@@ -69,7 +64,6 @@ export async function connectNats(options: NatsOptions): Promise<Nats> {
       reconnectTimeWait: RECONNECT_MS,
       reconnectJitter: RECONNECT_MS,
       ignoreClusterUpdates: false,
-      ...GATHERED,
     });
   } catch (error) {
     if (/authorization|authentication/i.test((error as Error).message))

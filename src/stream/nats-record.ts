@@ -1,5 +1,5 @@
 /**
- * An item in bytes, as the messages of a network bus hold it: a quarter of its JSON. nats-server copies a message many
+ * An item in bytes, as the messages of a network bus hold it: a third of its JSON. nats-server copies a message many
  * times and keeps megabytes of the newest ones in memory; what it takes to grow and to collect them is time that
  * forecasts wait.
  *
