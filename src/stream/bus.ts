@@ -13,7 +13,7 @@
  * subscriber falls behind and loses nothing.
  */
 import type { Bar } from '../bars/index.ts';
-import type { EpochMs } from '../base/index.ts';
+import { type EpochMs, MS_PER_MINUTE } from '../base/index.ts';
 import type { Forecast } from './forecast.ts';
 
 /** What travels on each topic. `shadow` carries the forecasts of a model that is tried out: scored, never shown. */
@@ -76,4 +76,11 @@ export function messageIdOf<T extends Topic>(topic: T, item: Topics[T]): string 
 }
 
 const barId = (bar: Bar): string => `${bar.symbol}:${bar.minute}`;
-const forecastId = (forecast: Forecast): string => `${forecast.symbol}:${forecast.asOf}:${forecast.model}`;
+const forecastId = ({ symbol, asOf, model }: Forecast): string => `${symbol}:${minuteOf(asOf)}:${model}`;
+
+/** Thousands of forecasts in a row are of one minute. */
+let newest = { asOf: '', minute: 0 };
+function minuteOf(asOf: string): number {
+  if (asOf !== newest.asOf) newest = { asOf, minute: Date.parse(asOf) / MS_PER_MINUTE };
+  return newest.minute;
+}

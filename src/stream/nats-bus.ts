@@ -24,6 +24,11 @@ export async function natsBus(options: NatsOptions): Promise<NatsBus> {
   const nats = await connectNats(options);
   const publisher = new NatsPublisher(nats.connection, options.notice);
   const refused: Partial<Record<Refusal, number>> = {};
+  const refuse = (reason: Refusal) => {
+    refused[reason] = (refused[reason] ?? 0) + 1;
+    if (reason === 'unknownFormat' && refused[reason] === 1)
+      options.notice?.('messages of a newer barcast are passed over: update this one too');
+  };
   const open = new Set<BatchQueue<unknown>>();
   const pumps = new Set<Promise<void>>();
   const stop = new AbortController();
@@ -49,7 +54,7 @@ export async function natsBus(options: NatsOptions): Promise<NatsBus> {
       open.add(queue as BatchQueue<unknown>);
       const signal = AbortSignal.any([stop.signal, stopReading.signal]);
       const place = await placeOf(nats, topic, subscribing);
-      const pump = fill(queue, topic, readStream(nats, streamOf(topic), place, signal), refused);
+      const pump = fill(queue, topic, readStream(nats, streamOf(topic), place, signal), refuse);
       pumps.add(pump);
       void pump.finally(() => pumps.delete(pump));
       return queue;
@@ -66,11 +71,8 @@ export async function natsBus(options: NatsOptions): Promise<NatsBus> {
 }
 
 export function messagesOf<T extends Topic>(topic: T, items: readonly Topics[T][]) {
-  return items.map((item) => ({
-    subject: subjectOf(topic, item),
-    id: messageIdOf(topic, item),
-    data: encode(topic, item),
-  }));
+  const data = encode(topic, items);
+  return items.map((item, i) => ({ subject: subjectOf(topic, item), id: messageIdOf(topic, item), data: data[i] }));
 }
 
 async function placeOf(nats: Nats, topic: Topic, { since }: SubscribeOptions) {
@@ -83,7 +85,7 @@ async function fill<T extends Topic>(
   queue: BatchQueue<Topics[T]>,
   topic: T,
   messages: ReturnType<typeof readStream>,
-  refused: Partial<Record<Refusal, number>>,
+  refuse: (reason: Refusal) => void,
 ): Promise<void> {
   const decoder = new Decoder(topic);
   let items: Topics[T][] = [];
@@ -103,7 +105,7 @@ async function fill<T extends Topic>(
     for (const message of some) {
       const { data } = message;
       const item = decoder.decode(message.subject, data);
-      if (typeof item === 'string') refused[item] = (refused[item] ?? 0) + 1;
+      if (typeof item === 'string') refuse(item);
       else items.push(item);
       if (hasHeader(message, data, END_OF_BATCH) || items.length >= LARGEST_BATCH) await flush();
     }

@@ -29,8 +29,11 @@ export interface Nats {
 const OLDEST_SERVER = [2, 9] as const;
 const RECONNECT_MS = 200;
 const DAY_MS = 86_400_000;
-/** How long a message id is remembered, which makes a repeat harmless. */
-export const DUPLICATE_WINDOW_MS = 120_000;
+/**
+ * How long a message id is remembered, which makes a repeat harmless; ten times as long as a batch may go without an
+ * answer. nats-server looks through all the ids that it remembers each time it collects garbage.
+ */
+export const DUPLICATE_WINDOW_MS = 20_000;
 
 const STREAM_OF: Readonly<Record<Topic, string>> = { bars: 'BARS', forecasts: 'FORECASTS', shadow: 'SHADOW' };
 export const streamOf = (topic: Topic): string => STREAM_OF[topic];

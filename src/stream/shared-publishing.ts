@@ -2,7 +2,8 @@
  * Publishes the forecasts of a batch so that each is stored once and a batch has one model, whoever forecast it before.
  *
  * A forecast has the id (symbol, minute, model), and the server leaves out what it has already. It remembers ids for
- * two minutes: of a batch that was handed out before and is older, what is stored is looked up.
+ * {@link DUPLICATE_WINDOW_MS}: of a batch that was handed out before and is older than half of it, what is stored is
+ * looked up.
  *
  * A batch belongs to the weights that its first forecast names: the server takes one of several, and says which it was.
  */
