@@ -16,6 +16,7 @@ import { END_OF_BATCH } from './nats-publisher.ts';
 import { hasHeader, readStream, storedAtMs } from './nats-reader.ts';
 import { Decoder } from './nats-wire.ts';
 import type { Place } from './shared-recovery.ts';
+import { Silence } from './silence.ts';
 
 /** Bars read ahead of what has been taken. */
 export const MOST_BUFFERED = 2 * LARGEST_BATCH;
@@ -146,25 +147,18 @@ export class BatchReader {
     const { nats, symbols, signal, news, onRefused, mostBuffered = MOST_BUFFERED } = this.#options;
     const decoder = new Decoder('bars');
     const wanted = symbols === undefined ? undefined : new Set(symbols);
-    let idle: NodeJS.Timeout | undefined;
     let sinceEnd = 0;
     const end = () => {
-      clearTimeout(idle);
-      idle = undefined;
+      silence.stop();
       sinceEnd = 0;
       if (this.#readTo > this.#cutTo) this.#ends.push(this.#readTo);
       news.ring();
     };
-    // A process that stood still runs its timers first: what has come meanwhile is read before it counts as silence.
-    const endIfIdle = () => {
-      const timer = setTimeout(() => setImmediate(() => idle === timer && end()), IDLE_MS);
-      idle = timer;
-    };
+    const silence = new Silence(IDLE_MS, end);
     for await (const messages of readStream(nats, streamOf('bars'), { sequence: this.#readTo + 1 }, signal)) {
       const arrivedAtMs = performance.now();
-      // Nor is it silence when there is no room.
-      clearTimeout(idle);
-      idle = undefined;
+      // It is no silence when there is no room.
+      silence.stop();
       for (const message of messages) {
         const { seq: sequence, data } = message;
         const item = decoder.decode(message.subject, data);
@@ -176,9 +170,9 @@ export class BatchReader {
         if (hasHeader(message, data, END_OF_BATCH) || sinceEnd >= LARGEST_BATCH) end();
         while (this.#bars.length >= mostBuffered && !this.#stopped) await this.#change();
       }
-      if (sinceEnd > 0) endIfIdle();
+      if (sinceEnd > 0) silence.listen();
     }
-    clearTimeout(idle);
+    silence.stop();
   }
 
   async #readLog(): Promise<void> {

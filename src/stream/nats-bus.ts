@@ -6,6 +6,7 @@ import { connectNats, disconnectNats, type Nats, type NatsOptions, streamOf } fr
 import { END_OF_BATCH, NatsPublisher } from './nats-publisher.ts';
 import { endsOf, hasHeader, readStream } from './nats-reader.ts';
 import { Decoder, encode, type Refusal } from './nats-wire.ts';
+import { Silence } from './silence.ts';
 
 export interface NatsBus extends Bus {
   readonly nats: Nats;
@@ -90,17 +91,16 @@ async function fill<T extends Topic>(
   const decoder = new Decoder(topic);
   let items: Topics[T][] = [];
   let sequence = 0;
-  let timer: NodeJS.Timeout | undefined;
   let offered: Promise<void> = Promise.resolve();
   const flush = () => {
-    if (timer !== undefined) clearTimeout(timer);
-    timer = undefined;
+    silence.stop();
     if (items.length === 0) return offered;
     const batch = { sequence: ++sequence, items, arrivedAtMs: performance.now() };
     items = [];
     offered = offered.then(() => queue.offer(batch));
     return offered;
   };
+  const silence = new Silence(IDLE_MS, () => void flush());
   for await (const some of messages) {
     for (const message of some) {
       const { data } = message;
@@ -109,9 +109,7 @@ async function fill<T extends Topic>(
       else items.push(item);
       if (hasHeader(message, data, END_OF_BATCH) || items.length >= LARGEST_BATCH) await flush();
     }
-    if (items.length === 0) continue;
-    if (timer === undefined) timer = setTimeout(flush, IDLE_MS);
-    else timer.refresh();
+    if (items.length > 0) silence.listen();
   }
   await flush();
   queue.drain();
