@@ -83,3 +83,25 @@ test('a header is found where the client finds it, in each of many messages', as
     sent.map(({ pairs }) => pairs.some(([name]) => name === MARK)),
   );
 });
+
+test('a request for messages that is idle is not made anew every few seconds: the server loses one that runs out', async (t) => {
+  const nats = await setUp(t);
+  const requests: { expires: number; idle_heartbeat: number }[] = [];
+  nats.connection.subscribe('$JS.API.CONSUMER.MSG.NEXT.>', {
+    callback: (_error, message) => {
+      requests.push(message.json());
+    },
+  });
+  const stop = new AbortController();
+  const reading = (async () => {
+    for await (const _ of readStream(nats, 'BARS', { sequence: 1 }, stop.signal));
+  })();
+  await new Promise((resolve) => setTimeout(resolve, 3500));
+  stop.abort();
+  await reading;
+  assert.equal(requests.length, 1);
+  const [{ expires, idle_heartbeat }] = requests;
+  assert.ok(expires > 60e9 * 30, 'nanoseconds');
+  assert.notEqual(expires % 60e9, 0, 'bars come on the minute');
+  assert.ok(idle_heartbeat <= 1e9, 'a server that is silent is noticed');
+});
