@@ -29,6 +29,8 @@ interface ReadBar {
   readonly sequence: number;
   /** undefined: the message held no bar, or none that is wanted. */
   readonly bar: Bar | undefined;
+  /** Of any bar, wanted or not: the record of a batch is everybody's. */
+  readonly minute: number | undefined;
   readonly arrivedAtMs: number;
 }
 
@@ -163,8 +165,9 @@ export class BatchReader {
         const { seq: sequence, data } = message;
         const item = decoder.decode(message.subject, data);
         if (typeof item === 'string') onRefused();
-        const bar = typeof item === 'string' || wanted?.has(item.symbol) === false ? undefined : item;
-        this.#bars.push({ sequence, bar, arrivedAtMs });
+        const found = typeof item === 'string' ? undefined : item;
+        const bar = found !== undefined && wanted?.has(found.symbol) === false ? undefined : found;
+        this.#bars.push({ sequence, bar, minute: found?.minute, arrivedAtMs });
         this.#readTo = sequence;
         sinceEnd++;
         if (hasHeader(message, data, END_OF_BATCH) || sinceEnd >= LARGEST_BATCH) end();
@@ -201,9 +204,9 @@ export class BatchReader {
       const before = this.#logTo;
       const [from, to] = [this.#cutTo + 1, this.#ends[0]];
       const minutes: number[] = [];
-      for (const { sequence, bar } of this.#bars) {
+      for (const { sequence, minute } of this.#bars) {
         if (sequence > to) break;
-        if (sequence >= from && bar !== undefined) minutes.push(bar.minute);
+        if (sequence >= from && minute !== undefined) minutes.push(minute);
       }
       const data = encodeRecord({ from, to, minute: epochMinute(medianOf(minutes)) });
       try {

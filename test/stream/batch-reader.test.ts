@@ -7,13 +7,13 @@ import type { Bar } from '../../src/bars/index.ts';
 import { Bell } from '../../src/stream/batch-queue.ts';
 import { BatchReader } from '../../src/stream/batch-reader.ts';
 import { messagesOf, natsBus } from '../../src/stream/index.ts';
-import { connectNats, disconnectNats } from '../../src/stream/nats-connection.ts';
+import { BATCHES, BATCHES_SUBJECT, connectNats, disconnectNats } from '../../src/stream/nats-connection.ts';
 import { END_OF_BATCH } from '../../src/stream/nats-publisher.ts';
 import { bar, OPEN } from './fixtures.ts';
 import { natsServer } from './nats-server.ts';
 import { until } from './shared-support.ts';
 
-async function setUp(t: TestContext, mostBuffered?: number) {
+async function setUp(t: TestContext, mostBuffered?: number, symbols?: readonly string[]) {
   const stop = new AbortController();
   const news = new Bell();
   const ends: (() => Promise<unknown>)[] = [];
@@ -27,7 +27,7 @@ async function setUp(t: TestContext, mostBuffered?: number) {
   const nats = await connectNats({ url });
   const place = { log: [], logTo: 0, cutTo: 0, open: Number.NEGATIVE_INFINITY };
   const { signal } = stop;
-  const reader = new BatchReader({ nats, place, news, signal, onRefused: () => {}, mostBuffered });
+  const reader = new BatchReader({ nats, place, news, signal, onRefused: () => {}, mostBuffered, symbols });
   const running = reader.run();
   ends.push(
     () => running,
@@ -107,4 +107,13 @@ test('a batch without a mark ends where nothing comes for a while', async (t) =>
   const { take, send } = await setUp(t);
   send(minute(0, 20), false);
   assert.deepEqual(await take(20), [20]);
+});
+
+test('a batch of symbols that its reader does not follow is recorded with its minute all the same', async (t) => {
+  const { bus, reader } = await setUp(t, undefined, ['NONE']);
+  await bus.publish('bars', minute(7, 20));
+  await until(() => reader.next !== undefined);
+  assert.deepEqual(reader.next!.bars, []);
+  const record = await bus.nats.manager.streams.getMessage(BATCHES, { last_by_subj: BATCHES_SUBJECT });
+  assert.equal(record!.json<{ minute: number }>().minute, OPEN + 7);
 });
