@@ -167,16 +167,16 @@ class Run {
 
   async #answer(): Promise<void> {
     const answerMs = this.#answerMs;
-    for await (const message of this.#work.batches(this.#signal)) {
+    for await (const { message, isFresh } of this.#work.batches(this.#signal)) {
       const receivedAtMs = performance.now();
-      let saidAtMs = receivedAtMs;
+      let saidAtMs = isFresh ? receivedAtMs : Number.NEGATIVE_INFINITY;
       const working = setInterval(() => {
         // A process that stood still: another forecaster may have the batch by now.
         if (performance.now() - saidAtMs > answerMs) saidAtMs = Number.NEGATIVE_INFINITY;
         else saidAtMs = performance.now();
         message.working();
       }, answerMs / 3);
-      const isFirst = () => message.info.deliveryCount === 1 && performance.now() - saidAtMs < answerMs;
+      const isFirst = () => performance.now() - saidAtMs < answerMs;
       try {
         const reached = await this.#reaches(message.seq);
         if (this.#stopped) message.nak();

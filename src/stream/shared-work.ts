@@ -6,7 +6,7 @@ import { AckPolicy, DeliverPolicy, type JsMsg, jetstream } from '@nats-io/jetstr
 import { nanos } from '@nats-io/transport-node';
 import { BATCHES, type Nats } from './nats-connection.ts';
 import { endWhenLost, LASTING_REQUEST } from './nats-pull.ts';
-import { endsOf } from './nats-reader.ts';
+import { endsOf, storedAtMs } from './nats-reader.ts';
 
 export interface WorkState {
   /** Every record up to this sequence of BATCHES has been forecast. */
@@ -18,13 +18,25 @@ export interface WorkState {
 const PAUSE_MS = 200;
 const MOST_HANDED_OUT = 1000;
 
+/** A batch that the server hands out. Must be answered: ack, nak or term. */
+export interface HandedOut {
+  readonly message: JsMsg;
+  /**
+   * Nobody else can have had it: the server has not handed it out before, and did so just now. What a process that stood
+   * still, or was cut off, finds when it goes on may have been another's for long.
+   */
+  readonly isFresh: boolean;
+}
+
 export class SharedWork {
   readonly #nats: Nats;
   readonly #name: string;
+  readonly #answerMs: number;
 
-  private constructor(nats: Nats, name: string) {
+  private constructor(nats: Nats, name: string, answerMs: number) {
     this.#nats = nats;
     this.#name = name;
+    this.#answerMs = answerMs;
   }
 
   /**
@@ -52,7 +64,7 @@ export class SharedWork {
         if ((await isThere()) === undefined) throw error;
       }
     }
-    return new SharedWork(nats, name);
+    return new SharedWork(nats, name, answerMs);
   }
 
   async state(): Promise<WorkState> {
@@ -86,19 +98,20 @@ export class SharedWork {
     return `barcast.done.${this.#name}`;
   }
 
-  /** One batch after another, as long as it takes, until the signal aborts. Each must be answered: ack, nak or term. */
-  async *batches(signal: AbortSignal): AsyncGenerator<JsMsg, void> {
+  /** One batch after another, as long as it takes, until the signal aborts. */
+  async *batches(signal: AbortSignal): AsyncGenerator<HandedOut, void> {
     const { connection } = this.#nats;
     while (!signal.aborted && !connection.isClosed()) {
       try {
         const consumer = await jetstream(connection).consumers.get(BATCHES, this.#name);
         while (!signal.aborted) {
+          const askedAtMs = performance.now();
           const messages = await consumer.fetch({ ...LASTING_REQUEST, max_messages: 1 });
           endWhenLost(this.#nats, messages);
           const stop = () => messages.stop();
           signal.addEventListener('abort', stop);
           try {
-            for await (const message of messages) yield message;
+            for await (const message of messages) yield { message, isFresh: this.#isFresh(message, askedAtMs) };
           } finally {
             signal.removeEventListener('abort', stop);
           }
@@ -107,5 +120,11 @@ export class SharedWork {
         if (!signal.aborted) await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
       }
     }
+  }
+
+  /** Asked for longer ago, it was handed out as soon as it was recorded, for nothing was waiting. */
+  #isFresh(message: JsMsg, askedAtMs: number): boolean {
+    if (message.info.deliveryCount > 1) return false;
+    return performance.now() - askedAtMs < this.#answerMs || Date.now() - storedAtMs(message) < this.#answerMs;
   }
 }

@@ -305,7 +305,7 @@ test('what a forecaster left behind when it died is forecast by one that has fal
   const taken = dead.batches(stop.signal);
   const holding = (async () => {
     const sequences: number[] = [];
-    while (sequences.length < 2) sequences.push((await taken.next()).value!.seq);
+    while (sequences.length < 2) sequences.push((await taken.next()).value!.message.seq);
     return sequences;
   })();
   await join(fixedModel(MODEL));
@@ -322,14 +322,14 @@ test('a forecaster that holds a batch and never answers: after three answers the
   for (const bars of MINUTES) await bus.publish('bars', bars);
   await record({ bus, join });
   const taken = holder.batches(new AbortController().signal);
-  for (let m = 0; m < 70; m++) (await taken.next()).value!.nak(2000);
-  const { value: held } = await taken.next();
+  for (let m = 0; m < 70; m++) (await taken.next()).value!.message.nak(2000);
+  const held = (await taken.next()).value!.message;
   // It says that it is working on it, so that the server gives it to nobody else.
-  const working = setInterval(() => held!.working(), answerMs / 4);
+  const working = setInterval(() => held.working(), answerMs / 4);
   t.after(() => clearInterval(working));
   await join(fixedModel(MODEL), { answerMs });
   assert.deepEqual(bytesOf(await published(bus, 'forecasts', EXPECTED.length)), bytesOf(EXPECTED));
-  assert.ok((await holder.state()).doneTo < held!.seq, 'the batch is still its own');
+  assert.ok((await holder.state()).doneTo < held.seq, 'the batch is still its own');
   clearInterval(working);
   await allForecast(bus);
   assert.equal((await endsOf(bus.nats, 'FORECASTS')).last, EXPECTED.length, 'and is doubled by nobody');
