@@ -250,10 +250,16 @@ function fillFixedRun(
   const { factors, residuals } = record;
   const K = loadings.length;
   const references = residuals.length / record.leader.length;
-  let minute = firstPlace % SESSION_MINUTES;
+  const firstMinute = firstPlace % SESSION_MINUTES;
+  // Where the residuals of each peer's first minute are.
+  const session = (firstPlace - firstMinute) * references;
+  const ofPeers = Int32Array.from({ length: shares.length / 2 }, (_, p) => session + shares[2 * p] * SESSION_MINUTES);
+  let minute = firstMinute;
   for (let at = begin | 0, place = firstPlace | 0; at < end; at += width, place++, minute++) {
     matrix[at + explained] = returnPartOf(explainedBy(loadings, factors, place * K));
-    matrix[at + peers] = returnPartOf(addedBy(shares, residuals, place * references));
+    let added = 0;
+    for (let p = 0; p < ofPeers.length; p++) added += shares[2 * p + 1] * residuals[ofPeers[p] + minute];
+    matrix[at + peers] = returnPartOf(added);
     matrix[at + turbulence] = Math.sqrt(record.turbulence[place]);
     matrix[at + strain] = record.strain[place];
     matrix[at + leader] = record.leader[place];
