@@ -4,9 +4,9 @@
  */
 import { cpus } from 'node:os';
 import { MessageChannel, Worker } from 'node:worker_threads';
-import { type ChunksOf, type FillJob, takeParts } from './fill.ts';
+import { type ChunksOf, type FillJob, STOP, takeParts, WORKERS } from './fill.ts';
 
-/** Each decodes with a few megabytes of its own; beyond a few the memory is the limit. */
+/** Each decodes in some megabytes of its own. */
 const MOST_THREADS = 4;
 
 /** Threads that fill in a large read. */
@@ -14,11 +14,29 @@ export const fillingThreads = (): number => Math.min(MOST_THREADS, cpus().length
 
 let workers: Worker[] | undefined;
 
-function startedWorkers(): Worker[] {
+/** States of the jobs that are under way. */
+const active = new Set<Int32Array>();
+/** What a process that exits waits for its workers at most. */
+const LONGEST_WAIT_MS = 1000;
+
+/** A worker that is ended while it is in DuckDB's code may take the process down: they stop between two chunks. */
+function stopAll(): void {
+  for (const state of active) Atomics.store(state, STOP, 1);
+  for (const state of active) {
+    const working = Atomics.load(state, WORKERS);
+    if (working > 0) Atomics.wait(state, WORKERS, working, LONGEST_WAIT_MS);
+  }
+}
+
+/** Harmless when they are there already. */
+export function startedWorkers(): Worker[] {
+  if (workers === undefined) process.once('exit', stopAll);
   workers ??= Array.from({ length: fillingThreads() - 1 }, () => {
     const worker = new Worker(new URL('./fill-worker.ts', import.meta.url));
     worker.unref();
-    worker.on('error', () => {
+    // Whoever waits for its answer is told by its end.
+    worker.on('error', () => {});
+    worker.once('exit', () => {
       workers = workers?.filter((other) => other !== worker);
     });
     return worker;
@@ -36,9 +54,11 @@ export async function fillOnThreads(
   columns: FillJob['columns'],
   chunksOf: ChunksOf,
 ): Promise<void> {
-  const job = { parts, columns, next: new Int32Array(new SharedArrayBuffer(4)) };
-  const threads = [takeParts(job, chunksOf), ...startedWorkers().map((worker) => answerOf(worker, job))];
+  const job = { parts, columns, state: new Int32Array(new SharedArrayBuffer(12)) };
+  active.add(job.state);
+  const threads = [...startedWorkers().map((worker) => answerOf(worker, job)), takeParts(job, chunksOf)];
   const results = await Promise.allSettled(threads);
+  active.delete(job.state);
   for (const result of results) if (result.status === 'rejected') throw result.reason;
 }
 
@@ -46,12 +66,16 @@ function answerOf(worker: Worker, job: FillJob): Promise<void> {
   const { port1, port2 } = new MessageChannel();
   worker.postMessage({ job, answer: port2 }, [port2]);
   return new Promise((resolve, reject) => {
+    const ended = () => {
+      port1.close();
+      reject(new Error('a thread that read beside this one ended'));
+    };
+    worker.once('exit', ended);
     port1.once('message', (failure?: string) => {
+      worker.off('exit', ended);
+      port1.close();
       if (failure === undefined) resolve();
       else reject(new Error(failure));
-      port1.close();
     });
-    // With its worker.
-    port1.once('close', () => reject(new Error('a reading thread ended')));
   });
 }

@@ -1,13 +1,17 @@
 /** A worker thread of `fill-threads.ts`: takes parts of one job after another, through a DuckDB of its own. */
 import { type MessagePort, parentPort } from 'node:worker_threads';
 import { directChunksOf } from './direct-vectors.ts';
-import { type FillJob, takeParts } from './fill.ts';
+import { type FillJob, takeParts, WORKERS } from './fill.ts';
 
 parentPort!.on('message', async ({ job, answer }: { job: FillJob; answer: MessagePort }) => {
+  let failure: string | undefined;
+  Atomics.add(job.state, WORKERS, 1);
   try {
     await takeParts(job, (sql) => directChunksOf(sql)!);
-    answer.postMessage(undefined);
   } catch (error) {
-    answer.postMessage((error as Error).message);
+    failure = (error as Error).message;
   }
+  Atomics.sub(job.state, WORKERS, 1);
+  Atomics.notify(job.state, WORKERS);
+  answer.postMessage(failure);
 });

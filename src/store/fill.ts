@@ -23,36 +23,49 @@ export interface FillJob {
   /** Queries whose rows one thread fills in. */
   readonly parts: readonly (readonly FillQuery[])[];
   readonly columns: readonly (Int32Array | Float64Array)[];
-  /** The next part to be taken. */
-  readonly next: Int32Array;
+  /** Shared by all threads: {@link NEXT}, {@link WORKERS} and {@link STOP}. */
+  readonly state: Int32Array;
 }
+
+/** Places of a job's state: the next part to be taken, workers that are at it, and whether all are to stop. */
+export const NEXT = 0;
+export const WORKERS = 1;
+export const STOP = 2;
 
 export type ChunksOf = (sql: string) => AsyncGenerator<TakenChunk>;
 
-/** Fills in all parts. */
-export async function fill(parts: FillJob['parts'], columns: FillJob['columns'], chunksOf: ChunksOf): Promise<void> {
-  for (const { sql, pieces } of parts.flat()) await fillPieces(chunksOf(sql), pieces, columns);
-}
-
-/** Takes parts until none is left, or one has failed. */
-export async function takeParts({ parts, columns, next }: FillJob, chunksOf: ChunksOf): Promise<void> {
+/** Takes parts until none is left, or another thread has failed. */
+export async function takeParts({ parts, columns, state }: FillJob, chunksOf: ChunksOf): Promise<void> {
+  const stopped = () => Atomics.load(state, STOP) !== 0;
   try {
-    for (let part = Atomics.add(next, 0, 1); part < parts.length; part = Atomics.add(next, 0, 1))
-      await fill([parts[part]!], columns, chunksOf);
+    for (let part = Atomics.add(state, NEXT, 1); part < parts.length && !stopped(); part = Atomics.add(state, NEXT, 1))
+      await fill(parts[part]!, columns, chunksOf, stopped);
   } catch (error) {
-    Atomics.store(next, 0, parts.length);
+    Atomics.store(state, STOP, 1);
     throw error;
   }
+}
+
+/** Fills in the rows of queries, or of some when it is stopped. */
+export async function fill(
+  queries: readonly FillQuery[],
+  columns: FillJob['columns'],
+  chunksOf: ChunksOf,
+  stopped = () => false,
+): Promise<void> {
+  for (const { sql, pieces } of queries) await fillPieces(chunksOf(sql), pieces, columns, stopped);
 }
 
 async function fillPieces(
   chunks: AsyncGenerator<TakenChunk>,
   pieces: readonly Piece[],
   columns: FillJob['columns'],
+  stopped: () => boolean,
 ): Promise<void> {
   let piece = 0;
   let done = 0; // rows of that piece
   for await (const chunk of chunks) {
+    if (stopped()) return;
     const count = chunk.rows;
     for (let row = 0; row < count; ) {
       const { symbol, mark, rows, start } = pieces[piece]!;

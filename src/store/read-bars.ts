@@ -33,7 +33,7 @@ interface Found {
 /**
  * Two passes: the pieces tell where every row goes; then the values come in the order of the segments, which DuckDB
  * keeps, and nothing is sorted.
- * @param sharedFrom as many rows, in shared memory, are filled in by several threads
+ * @param shares into how many parts the second pass is cut, for threads; by the rows when left out
  */
 export async function readBars(
   connection: DuckDBConnection,
@@ -41,7 +41,7 @@ export async function readBars(
   manifest: Manifest,
   query: ReadQuery,
   allocate: Allocate,
-  sharedFrom = LEAST_SHARED_ROWS,
+  shares?: number,
 ): Promise<MarketBars> {
   const wanted = query.symbols === undefined ? undefined : [...new Set(query.symbols)].sort();
   const span = spanOf(manifest, query, wanted);
@@ -57,9 +57,10 @@ export async function readBars(
   const plan = layOut(pieces);
   const rows = plan.offsets.at(-1)!;
   const columns = columnsIn(allocate, rows);
-  const shared = rows >= sharedFrom && columns.minute.buffer instanceof SharedArrayBuffer && canReadDirectly();
+  const canShare = columns.minute.buffer instanceof SharedArrayBuffer && canReadDirectly();
+  const count = canShare ? (shares ?? (rows < LEAST_SHARED_ROWS ? 1 : fillingThreads())) : 1;
   const asked = { segments: span.segments, condition: `${span.condition} and (${condition})` };
-  const parts = cutParts(asked, plan.placed, shared ? fillingThreads() : 1).map((stretches) =>
+  const parts = cutParts(asked, plan.placed, count).map((stretches) =>
     stretches.map(({ span: own, pieces: ofIt }) => ({
       sql: `select ${MARK}, minute, open, high, low, close, volume from ${rowsOf(own)}`,
       pieces: ofIt,
@@ -68,7 +69,7 @@ export async function readBars(
   const { minute, open, high, low, close, volume } = columns;
   const numbers = [minute, open, high, low, close, volume];
   const chunksOf = (sql: string) => directChunksOf(sql) ?? takenChunks(connection, sql);
-  await (shared ? fillOnThreads(parts, numbers, chunksOf) : fill(parts, numbers, chunksOf));
+  await (count > 1 ? fillOnThreads(parts, numbers, chunksOf) : fill(parts.flat(), numbers, chunksOf));
   for (const s of plan.mixed) sortByMinute(columns, plan.offsets[s]!, plan.offsets[s + 1]!);
   return { symbols: plan.symbols, offsets: plan.offsets, ...columns };
 }
