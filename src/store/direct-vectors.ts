@@ -9,7 +9,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import koffi from 'koffi';
-import { READ_MEMORY_LIMIT } from './database.ts';
+import { MEMORY_LIMIT } from './memory.ts';
 import type { TakenChunk } from './vectors.ts';
 
 const LIBRARIES: Partial<Record<NodeJS.Platform, string>> = { linux: 'libduckdb.so', darwin: 'libduckdb.dylib' };
@@ -73,7 +73,7 @@ function open(): Database | null {
     const connection: [Pointer | null] = [null];
     if (library.connect(database[0], connection) !== 0) return null;
     // The thread that fetches decodes: handing chunks over costs more than a second thread brings.
-    const settings = ['threads = 1', `memory_limit = '${READ_MEMORY_LIMIT}'`, 'autoinstall_known_extensions = false'];
+    const settings = ['threads = 1', `memory_limit = '${MEMORY_LIMIT}'`, 'autoinstall_known_extensions = false'];
     const failed = settings.some((setting) => library.query(connection[0], `set ${setting}`, {}) !== 0);
     library.disconnect(connection);
     return failed ? null : { library, database: database[0]! };

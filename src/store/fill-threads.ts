@@ -14,17 +14,18 @@ export const fillingThreads = (): number => Math.min(MOST_THREADS, cpus().length
 
 let workers: Worker[] | undefined;
 
-/** States of the jobs that are under way. */
+/** States of the jobs that workers may be at. */
 const active = new Set<Int32Array>();
-/** What a process that exits waits for its workers at most. */
+/** What a process that exits waits for them at most. */
 const LONGEST_WAIT_MS = 1000;
 
 /** A worker that is ended while it is in DuckDB's code may take the process down: they stop between two chunks. */
 function stopAll(): void {
+  const until = performance.now() + LONGEST_WAIT_MS;
   for (const state of active) Atomics.store(state, STOP, 1);
   for (const state of active) {
-    const working = Atomics.load(state, WORKERS);
-    if (working > 0) Atomics.wait(state, WORKERS, working, LONGEST_WAIT_MS);
+    for (let working = Atomics.load(state, WORKERS); working > 0; working = Atomics.load(state, WORKERS))
+      if (Atomics.wait(state, WORKERS, working, until - performance.now()) === 'timed-out') return;
   }
 }
 
@@ -56,10 +57,12 @@ export async function fillOnThreads(
 ): Promise<void> {
   const job = { parts, columns, state: new Int32Array(new SharedArrayBuffer(12)) };
   active.add(job.state);
-  const threads = [...startedWorkers().map((worker) => answerOf(worker, job)), takeParts(job, chunksOf)];
-  const results = await Promise.allSettled(threads);
-  active.delete(job.state);
-  for (const result of results) if (result.status === 'rejected') throw result.reason;
+  const answering = startedWorkers().map((worker) => answerOf(worker, job));
+  const answers = Promise.allSettled(answering).finally(() => active.delete(job.state));
+  const [own] = await Promise.allSettled([takeParts(job, chunksOf)]);
+  // A worker that is still on its way finds nothing to do.
+  if (own.status === 'fulfilled' && own.value === parts.length) return;
+  for (const result of [...(await answers), own]) if (result.status === 'rejected') throw result.reason;
 }
 
 function answerOf(worker: Worker, job: FillJob): Promise<void> {

@@ -34,12 +34,15 @@ export const STOP = 2;
 
 export type ChunksOf = (sql: string) => AsyncGenerator<TakenChunk>;
 
-/** Takes parts until none is left, or another thread has failed. */
-export async function takeParts({ parts, columns, state }: FillJob, chunksOf: ChunksOf): Promise<void> {
+/** Takes parts until none is left, or another thread has failed. @returns how many it took */
+export async function takeParts({ parts, columns, state }: FillJob, chunksOf: ChunksOf): Promise<number> {
   const stopped = () => Atomics.load(state, STOP) !== 0;
   try {
-    for (let part = Atomics.add(state, NEXT, 1); part < parts.length && !stopped(); part = Atomics.add(state, NEXT, 1))
+    for (let taken = 0; ; taken++) {
+      const part = Atomics.add(state, NEXT, 1);
+      if (part >= parts.length || stopped()) return taken;
       await fill(parts[part]!, columns, chunksOf, stopped);
+    }
   } catch (error) {
     Atomics.store(state, STOP, 1);
     throw error;
