@@ -68,7 +68,7 @@ export interface FlowStep {
 
 const BLOCKS = 64;
 
-/** How the flows of all rows are filled, in place, once the market's columns are: by themselves. */
+/** How the flows of all rows are filled, in place, once the market's columns are; where those are made too, the flows are made with them. */
 export function* fillingFlows(
   { matrix, flows, runs }: WindowSet,
   { flows: columns, columns: width }: Pick<Recipe, 'flows' | 'columns'>,

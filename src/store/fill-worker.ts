@@ -1,13 +1,13 @@
 /** A worker thread of `fill-threads.ts`: takes parts of one job after another, through a DuckDB of its own. */
 import { type MessagePort, parentPort } from 'node:worker_threads';
-import { directChunksOf } from './direct-vectors.ts';
+import { canReadDirectly, directChunksOf } from './direct-vectors.ts';
 import { type FillJob, takeParts, WORKERS } from './fill.ts';
 
 parentPort!.on('message', async ({ job, answer }: { job: FillJob; answer: MessagePort }) => {
   let failure: string | undefined;
   Atomics.add(job.state, WORKERS, 1);
   try {
-    await takeParts(job, (sql) => directChunksOf(sql)!);
+    if (canReadDirectly()) await takeParts(job, (sql) => directChunksOf(sql)!);
   } catch (error) {
     failure = (error as Error).message;
   }
