@@ -18,7 +18,8 @@ export async function startNatsServer(): Promise<{ url: string; stop(): Promise<
   const directory = mkdtempSync(join(tmpdir(), 'barcast-bench-'));
   const server = spawn('nats-server', ['-a', '127.0.0.1', '-p', String(port), '-js', '-sd', directory], {
     stdio: 'ignore',
-    env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` },
+    // As docs/how-to/several-machines.md starts it.
+    env: { GOGC: '400', ...process.env, PATH: `${process.env.PATH}:/usr/sbin` },
   });
   const failed = once(server, 'error').then(([error]) => {
     throw new BarcastError('BARCAST_E_BUS', `nats-server does not start (${error.message})`, 'install nats-server');

@@ -118,6 +118,8 @@ const ALARMS = {
   skill: ({ value, usual }) => `scaled skill ${signedPercent(value)}, was ${signedPercent(usual)}`,
   coverage: ({ value, usual }) => `${percent(value)} inside the ${percent(usual, 0)} interval`,
   inputs: () => 'bars unlike those before',
+  range: ({ value, usual }) => `minutes ${value > usual ? 'wider' : 'narrower'} than they were`,
+  volume: ({ value, usual }) => `minutes ${value > usual ? 'busier' : 'quieter'} than those before`,
 };
 
 function alarmLine(alarms) {

@@ -117,6 +117,8 @@ export interface DecodedOutputs {
   readonly above: Float64Array;
   /** `[N]` the market's strain at the window's end, by which calibration widens and narrows intervals; 0 without one. */
   readonly strain: Float64Array;
+  /** `[N]` the market's mean turbulence over the window, which widens intervals; 0 unknown, absent without a market. */
+  readonly turbulence?: Float64Array;
   /** `[N]` how much the window trades, by which calibration damps the first part; absent where a recipe does not say. */
   readonly liquidity?: Float64Array;
 }

@@ -9,7 +9,7 @@
  */
 import type { DecodedOutputs, Recipe, WindowSet } from './recipe.ts';
 import { fit, fitting, fitWork, type ReturnsFitStep } from './returns-fit.ts';
-import { COLUMNS, F, RETURNS_ROWS, STRAIN, WINDOW_LENGTH } from './returns-rows.ts';
+import { COLUMNS, F, RETURNS_ROWS, STRAIN, TURBULENCE, WINDOW_LENGTH } from './returns-rows.ts';
 import { linearOf, liquidityOf, scale, targets } from './returns-scales.ts';
 
 /** Quantile levels of the outputs: the middles of 15 equal parts, so that their mean is the forecast's. */
@@ -29,6 +29,7 @@ function decode(output: Float32Array, windows: WindowSet): DecodedOutputs {
   const below = new Float64Array(N);
   const above = new Float64Array(N);
   const strain = new Float64Array(N);
+  const turbulence = new Float64Array(N);
   const liquidity = new Float64Array(N);
   for (let w = 0; w < N; w++) {
     let sum = 0;
@@ -39,9 +40,12 @@ function decode(output: Float32Array, windows: WindowSet): DecodedOutputs {
     below[w] = Math.max(LEAST_DISTANCE, mean - output[w * O + LOW]) * volatility[w];
     above[w] = Math.max(LEAST_DISTANCE, output[w * O + HIGH] - mean) * volatility[w];
     strain[w] = matrix[(starts[w] + WINDOW_LENGTH - 1) * COLUMNS + STRAIN];
+    let turbulent = 0;
+    for (let t = 0; t < WINDOW_LENGTH; t++) turbulent += matrix[(starts[w] + t) * COLUMNS + TURBULENCE];
+    turbulence[w] = turbulent / WINDOW_LENGTH;
     liquidity[w] = liquidityOf(windows, w);
   }
-  return { parts: [linear, network], below, above, strain, liquidity };
+  return { parts: [linear, network], below, above, strain, turbulence, liquidity };
 }
 
 export const returnsRecipe: Recipe = {

@@ -2,8 +2,9 @@
 import { sessionAt } from '../bars/index.ts';
 import type { EpochMinute } from '../base/index.ts';
 import type { DecodedOutputs, WindowSet } from '../features/index.ts';
+import { type Responses, wideningOf } from './widening.ts';
 
-export interface Calibration {
+export interface Calibration extends Responses {
   /** The amplitude of each of the forecast's parts: the least-squares multiple on the validation part, shrunk. */
   readonly gains: readonly number[];
   /**
@@ -15,25 +16,12 @@ export interface Calibration {
   readonly level: number;
   /**
    * By hour of the session, from the first: multiples of the network's own distances from the forecast to the
-   * interval's ends (conformal quantiles; both sides have the same).
+   * interval's ends (conformal quantiles; both sides have the same). What adapts them to calm and storm as bars come in
+   * multiplies both ({@link wideningOf}).
    */
   readonly below: readonly number[];
   readonly above: readonly number[];
-  /** Both are multiplied by {@link strainFactor}: what adapts them to calm and storm as bars come in. */
-  readonly strain: StrainResponse;
 }
-
-/** Log width per unit of strain beyond the usual one. */
-export interface StrainResponse {
-  readonly usual: number;
-  readonly slope: number;
-}
-
-/** Strain counts up to this far from the usual one. */
-const STRAIN_LIMIT = 0.3;
-
-export const strainFactor = (strain: number, { usual, slope }: StrainResponse): number =>
-  slope === 0 ? 1 : Math.exp(slope * Math.max(-STRAIN_LIMIT, Math.min(STRAIN_LIMIT, strain - usual)));
 
 /** Hours that a session of 390 minutes has begun; the last one is half an hour. */
 export const HOURS = 7;
@@ -93,13 +81,13 @@ export function applyCalibration(
   windows: Pick<WindowSet, 'asOf'>,
   calibration: Calibration,
 ): Predictions {
-  const { below, above, strain } = calibration;
+  const { below, above } = calibration;
   const predictedReturn = calibratedReturn(decoded, calibration);
   const low = new Float64Array(predictedReturn.length);
   const high = new Float64Array(predictedReturn.length);
   for (let i = 0; i < predictedReturn.length; i++) {
     const hour = hourOfSession(windows.asOf[i]);
-    const factor = strainFactor(decoded.strain[i], strain);
+    const factor = wideningOf(decoded, i, hour, calibration);
     low[i] = predictedReturn[i] - factor * below[hour] * decoded.below[i];
     high[i] = predictedReturn[i] + factor * above[hour] * decoded.above[i];
   }

@@ -9,3 +9,4 @@ export * from './onnx.ts';
 export * from './registry.ts';
 export * from './safetensors.ts';
 export * from './weights.ts';
+export * from './widening.ts';

@@ -87,7 +87,7 @@ const isoOrNull = (description: string) => ({ type: ['string', 'null'], descript
 
 const monitor = object(
   {
-    name: { type: 'string', enum: ['skill', 'coverage', 'inputs'], description: 'What it watches' },
+    name: { type: 'string', enum: ['skill', 'coverage', 'inputs', 'range', 'volume'], description: 'What it watches' },
     test: { type: 'string', enum: ['CUSUM', 'PSI'], description: 'Cumulative sum, or population stability index' },
     state: {
       type: 'string',

@@ -16,6 +16,7 @@ import { END_OF_BATCH } from './nats-publisher.ts';
 import { hasHeader, readStream, storedAtMs } from './nats-reader.ts';
 import { Decoder } from './nats-wire.ts';
 import type { Place } from './shared-recovery.ts';
+import { Silence } from './silence.ts';
 
 /** Bars read ahead of what has been taken. */
 export const MOST_BUFFERED = 2 * LARGEST_BATCH;
@@ -28,6 +29,8 @@ interface ReadBar {
   readonly sequence: number;
   /** undefined: the message held no bar, or none that is wanted. */
   readonly bar: Bar | undefined;
+  /** Of any bar, wanted or not: the record of a batch is everybody's. */
+  readonly minute: number | undefined;
   readonly arrivedAtMs: number;
 }
 
@@ -52,6 +55,8 @@ export interface BatchReaderOptions {
   readonly signal: AbortSignal;
   /** Told of each message that held no bar. */
   readonly onRefused: () => void;
+  /** Bars read ahead; room for two of the largest batches unless told. */
+  readonly mostBuffered?: number;
 }
 
 export class BatchReader {
@@ -84,6 +89,11 @@ export class BatchReader {
   /** Batches that were seen to end and are not in the log. */
   get unwritten(): number {
     return this.#ends.length;
+  }
+
+  /** Bars that were read and are not taken. */
+  get buffered(): number {
+    return this.#bars.length;
   }
 
   /** Whether a message of the log was read and is no record that is still to be taken. */
@@ -136,36 +146,36 @@ export class BatchReader {
   }
 
   async #readBars(): Promise<void> {
-    const { nats, symbols, signal, news, onRefused } = this.#options;
+    const { nats, symbols, signal, news, onRefused, mostBuffered = MOST_BUFFERED } = this.#options;
     const decoder = new Decoder('bars');
     const wanted = symbols === undefined ? undefined : new Set(symbols);
-    let idle: NodeJS.Timeout | undefined;
     let sinceEnd = 0;
     const end = () => {
-      clearTimeout(idle);
-      idle = undefined;
+      silence.stop();
       sinceEnd = 0;
       if (this.#readTo > this.#cutTo) this.#ends.push(this.#readTo);
       news.ring();
     };
+    const silence = new Silence(IDLE_MS, end);
     for await (const messages of readStream(nats, streamOf('bars'), { sequence: this.#readTo + 1 }, signal)) {
       const arrivedAtMs = performance.now();
+      // It is no silence when there is no room.
+      silence.stop();
       for (const message of messages) {
         const { seq: sequence, data } = message;
         const item = decoder.decode(message.subject, data);
         if (typeof item === 'string') onRefused();
-        const bar = typeof item === 'string' || wanted?.has(item.symbol) === false ? undefined : item;
-        this.#bars.push({ sequence, bar, arrivedAtMs });
+        const found = typeof item === 'string' ? undefined : item;
+        const bar = found !== undefined && wanted?.has(found.symbol) === false ? undefined : found;
+        this.#bars.push({ sequence, bar, minute: found?.minute, arrivedAtMs });
         this.#readTo = sequence;
         sinceEnd++;
         if (hasHeader(message, data, END_OF_BATCH) || sinceEnd >= LARGEST_BATCH) end();
-        while (this.#bars.length >= MOST_BUFFERED && !this.#stopped) await this.#change();
+        while (this.#bars.length >= mostBuffered && !this.#stopped) await this.#change();
       }
-      if (sinceEnd === 0) continue;
-      if (idle === undefined) idle = setTimeout(end, IDLE_MS);
-      else idle.refresh();
+      if (sinceEnd > 0) silence.listen();
     }
-    clearTimeout(idle);
+    silence.stop();
   }
 
   async #readLog(): Promise<void> {
@@ -194,9 +204,9 @@ export class BatchReader {
       const before = this.#logTo;
       const [from, to] = [this.#cutTo + 1, this.#ends[0]];
       const minutes: number[] = [];
-      for (const { sequence, bar } of this.#bars) {
+      for (const { sequence, minute } of this.#bars) {
         if (sequence > to) break;
-        if (sequence >= from && bar !== undefined) minutes.push(bar.minute);
+        if (sequence >= from && minute !== undefined) minutes.push(minute);
       }
       const data = encodeRecord({ from, to, minute: epochMinute(medianOf(minutes)) });
       try {

@@ -13,7 +13,7 @@
  * subscriber falls behind and loses nothing.
  */
 import type { Bar } from '../bars/index.ts';
-import type { EpochMs } from '../base/index.ts';
+import { type EpochMs, MS_PER_MINUTE } from '../base/index.ts';
 import type { Forecast } from './forecast.ts';
 
 /** What travels on each topic. `shadow` carries the forecasts of a model that is tried out: scored, never shown. */
@@ -67,11 +67,20 @@ export interface Bus {
 /** `bars.<SYMBOL>` or `forecasts.<SYMBOL>`. A dot in a symbol (`VOD.L`) makes one token more: subscribe to `bars.>`. */
 export const subjectOf = (topic: Topic, item: { readonly symbol: string }): string => `${topic}.${item.symbol}`;
 
-/** The id that makes a repeat harmless: (symbol, minute) of a bar; (symbol, minute, model) of a forecast. */
+/**
+ * The id that makes a repeat harmless: (symbol, minute) of a bar; (symbol, minute, model) of a forecast. The model's
+ * name, not its weights: where a model changes over while a forecaster dies, no symbol gets two forecasts of a minute.
+ */
 export function messageIdOf<T extends Topic>(topic: T, item: Topics[T]): string {
   return topic === 'bars' ? barId(item as Bar) : forecastId(item as Forecast);
 }
 
 const barId = (bar: Bar): string => `${bar.symbol}:${bar.minute}`;
-const forecastId = (forecast: Forecast): string =>
-  `${forecast.symbol}:${forecast.asOf}:${forecast.model}@${forecast.weightsHash}`;
+const forecastId = ({ symbol, asOf, model }: Forecast): string => `${symbol}:${minuteOf(asOf)}:${model}`;
+
+/** Thousands of forecasts in a row are of one minute. */
+let newest = { asOf: '', minute: 0 };
+function minuteOf(asOf: string): number {
+  if (asOf !== newest.asOf) newest = { asOf, minute: Date.parse(asOf) / MS_PER_MINUTE };
+  return newest.minute;
+}

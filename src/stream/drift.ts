@@ -1,11 +1,13 @@
 /**
- * Whether a model still does what it did: three monitors over its scored forecasts.
+ * Whether a model still does what it did: five monitors over its scored forecasts.
  *
  * | monitor | watches | test | alarm |
  * | --- | --- | --- | --- |
  * | `skill` | scaled skill against persistence | self-starting CUSUM, downwards | sum above 5 |
  * | `coverage` | share of closes inside the interval, beside its level | CUSUM around the level, both ways | sum above 5 |
  * | `inputs` | last one-minute return over the volatility to the horizon | population stability index | above 0.25 |
+ * | `range` | last minute's range as a share of itself and that volatility, beside the same time of day before | CUSUM, both ways | sum above 5 |
+ * | `volume` | last minute's volume as a share of itself and the symbol's running mean, beside the same | the same | sum above 5 |
  *
  * Forecasts are gathered by whole quarters of an hour until a sample holds 300 of them: overlapping horizons and the
  * market's common moves make single minutes anything but independent. A quarter is closed ten minutes after its last
@@ -13,12 +15,26 @@
  * for the scores, not for the monitors. An alarm ends when its sum has fallen to half the bound (the index: when it is
  * back below it); while it lasts, its samples do not become the usual.
  */
+import { sessionAt } from '../bars/index.ts';
 import { epochMinute, isoOfMinute } from '../base/index.ts';
 import { addSample, CUSUM_BOUND, CUSUM_LEARNS, type Cusum, emptyCusum, isCusum, populationStability } from './cusum.ts';
-import { addExact, addSum, type ExactSum, exactZero, isExactSum } from './exact-sum.ts';
+import {
+  addForecast,
+  addGathered,
+  BINS,
+  emptyGathered,
+  type Gathered,
+  isGathered,
+  isHistogram,
+  type LastMinute,
+  SHARES,
+  sharesOf,
+  sumOf,
+} from './drift-sample.ts';
+import { exactValue } from './exact-sum.ts';
 import { type Outcome, skillOf } from './tally.ts';
 
-export type MonitorName = 'skill' | 'coverage' | 'inputs';
+export type MonitorName = 'skill' | 'coverage' | 'inputs' | 'range' | 'volume';
 
 export interface Monitor {
   readonly name: MonitorName;
@@ -50,18 +66,6 @@ const STABILITY_BOUND = 0.25;
 const STABILITY_LEARNS = 2000;
 /** Differences in skill and coverage below about a fiftieth are of no consequence. */
 const LEAST_DEVIATION = 0.02;
-/** Ends of the bins of the input, in volatilities to the horizon; a price that stands still has a bin of its own. */
-const BIN_ENDS = [-2, -1, -0.5, -0.25, -0.1, -1e-9, 1e-9, 0.1, 0.25, 0.5, 1, 2];
-const BINS = BIN_ENDS.length + 1;
-
-interface Gathered {
-  forecasts: number;
-  covered: number;
-  readonly error: ExactSum;
-  readonly persistence: ExactSum;
-  readonly inputs: number[];
-}
-
 interface MonitorState {
   value: number | null;
   /** EpochMinute of the end of the sample that raised the alarm. */
@@ -78,15 +82,22 @@ interface DriftState {
   skill: Cusum & MonitorState;
   coverage: Cusum & MonitorState;
   inputs: MonitorState & { reference: number[]; index: number };
+  range: ShareState;
+  volume: ShareState;
 }
 
-const emptyGathered = (): Gathered => ({
-  forecasts: 0,
-  covered: 0,
-  error: exactZero(),
-  persistence: exactZero(),
-  inputs: new Array(BINS).fill(0),
-});
+/** The CUSUM is of differences from the same time of day before: volume and range have a daily course. */
+interface ShareState extends Cusum, MonitorState {
+  /** Of the time of day of the newest sample. */
+  usual: number | null;
+  /** By quarters since the open. */
+  quarters: Record<string, { count: number; mean: number }>;
+}
+
+/** Sessions whose quarter at the same time of day is known before one is judged. */
+const SESSIONS_LEARNT = 2;
+/** What a quarter differs from the same one of other days by, on an ordinary day. */
+const LEAST_SHARE_DEVIATION = { range: 0.03, volume: 0.05 } as const;
 
 const emptyState = (): DriftState => ({
   open: {},
@@ -96,14 +107,9 @@ const emptyState = (): DriftState => ({
   skill: { ...emptyCusum(), value: null, since: null },
   coverage: { ...emptyCusum(), value: null, since: null },
   inputs: { value: null, since: null, reference: new Array(BINS).fill(0), index: 0 },
+  range: { ...emptyCusum(), value: null, since: null, usual: null, quarters: {} },
+  volume: { ...emptyCusum(), value: null, since: null, usual: null, quarters: {} },
 });
-
-const binOf = (value: number): number => {
-  let bin = 0;
-  while (bin < BIN_ENDS.length && value > BIN_ENDS[bin]) bin++;
-  return bin;
-};
-const sumOf = (counts: readonly number[]) => counts.reduce((sum, it) => sum + it, 0);
 
 export class DriftMonitor {
   readonly #level: number;
@@ -118,18 +124,12 @@ export class DriftMonitor {
 
   /**
    * @param asOf EpochMinute of the forecast
-   * @param lastReturn log return of the minute before it, where it is known
+   * @param last the minute before it
    */
-  add(asOf: number, outcome: Outcome, lastReturn: number | undefined): void {
-    const { volatility, realisedReturn, predictedReturn, covered } = outcome;
+  add(asOf: number, outcome: Outcome, last: LastMinute): void {
     const block = Math.floor((asOf - 1) / BLOCK_MINUTES);
-    if (block <= this.#state.closed || !(volatility > 0)) return;
-    const gathered = (this.#state.open[block] ??= emptyGathered());
-    gathered.forecasts++;
-    if (covered) gathered.covered++;
-    addExact(gathered.error, ((realisedReturn - predictedReturn) / volatility) ** 2);
-    addExact(gathered.persistence, (realisedReturn / volatility) ** 2);
-    if (lastReturn !== undefined) gathered.inputs[binOf(lastReturn / volatility)]++;
+    if (block <= this.#state.closed || !(outcome.volatility > 0)) return;
+    addForecast((this.#state.open[block] ??= emptyGathered()), outcome, last);
   }
 
   /** Closes the quarters that are over at a minute that bars and forecasts have both reached. @returns whether an alarm began or ended */
@@ -190,6 +190,12 @@ export class DriftMonitor {
         bound: STABILITY_BOUND,
         learnt: sumOf(inputs.reference) >= STABILITY_LEARNS,
       }),
+      ...SHARES.map((name) => {
+        const state = this.#state[name];
+        const statistic = Math.max(state.above, state.below);
+        const { usual } = state;
+        return monitor(name, 'CUSUM', state, { usual, statistic, bound: CUSUM_BOUND, learnt: learnt(state) });
+      }),
     ];
     return { alarm: monitors.some(({ state }) => state === 'alarm'), samples, monitors };
   }
@@ -203,19 +209,24 @@ export class DriftMonitor {
   restore(snapshot: unknown): boolean {
     const given = snapshot as DriftState | null | undefined;
     if (typeof given !== 'object' || given === null) return false;
-    const { skill, coverage, inputs, sample, open, closed, samples } = given;
-    const known = isCusum(skill) && isCusum(coverage) && Number.isFinite(closed) && Number.isFinite(samples);
-    if (!known || !isHistogram(inputs?.reference) || !isGathered(sample) || typeof open !== 'object' || open === null)
-      return false;
-    if (!Object.values(open).every(isGathered)) return false;
-    this.#state = structuredClone(given);
+    // One that was written before range and volume were watched begins to learn them.
+    const state = { ...sharesOf(emptyState()), ...structuredClone(given) };
+    const { skill, coverage, inputs, range, volume, open, closed, samples } = state;
+    if (![skill, coverage].every(isCusum) || ![range, volume].every(isShareState)) return false;
+    if (![closed, samples].every(Number.isFinite)) return false;
+    if (!isHistogram(inputs?.reference) || typeof open !== 'object' || open === null) return false;
+    state.sample = { ...sharesOf(emptyGathered()), ...state.sample };
+    for (const [block, gathered] of Object.entries(open)) open[block] = { ...sharesOf(emptyGathered()), ...gathered };
+    if (![state.sample, ...Object.values(open)].every(isGathered)) return false;
+    this.#state = state;
     return true;
   }
 
   /** @param end EpochMinute of the sample's end */
   #judge(sample: Gathered, end: number): boolean {
-    const { skill, coverage, inputs } = this.#state;
-    const before = [skill.since, coverage.since, inputs.since].map((since) => since !== null);
+    const { skill, coverage, inputs, range, volume } = this.#state;
+    const alarms = () => [skill, coverage, inputs, range, volume].map(({ since }) => since !== null).join();
+    const before = alarms();
     this.#state.samples++;
 
     const value = skillOf(sample.error, sample.persistence);
@@ -242,8 +253,29 @@ export class DriftMonitor {
       }
       if (inputs.since === null) for (let i = 0; i < BINS; i++) inputs.reference[i] += sample.inputs[i];
     }
-    return [skill.since, coverage.since, inputs.since].some((since, i) => (since !== null) !== before[i]);
+
+    for (const name of SHARES) {
+      const { count, sum } = sample[name];
+      if (count >= LEAST_SAMPLE / 2)
+        judgeShare(this.#state[name], exactValue(sum) / count, end, LEAST_SHARE_DEVIATION[name]);
+    }
+    return alarms() !== before;
   }
+}
+
+function judgeShare(state: ShareState, value: number, end: number, leastDeviation: number): void {
+  const open = sessionAt(epochMinute(end - 1))?.open ?? end;
+  const quarter = (state.quarters[Math.ceil((end - open) / BLOCK_MINUTES)] ??= { count: 0, mean: 0 });
+  state.value = value;
+  state.usual = quarter.count >= SESSIONS_LEARNT ? quarter.mean : null;
+  if (state.usual !== null) {
+    addSample(state, value - state.usual, state.since === null, { target: 0, leastDeviation });
+    const most = Math.max(state.above, state.below);
+    turn(state, most > CUSUM_BOUND, most <= CUSUM_BOUND / 2, end);
+  }
+  if (state.since !== null) return;
+  quarter.count++;
+  quarter.mean += (value - quarter.mean) / quarter.count;
 }
 
 function turn(state: MonitorState, on: boolean, off: boolean, end: number): void {
@@ -251,26 +283,7 @@ function turn(state: MonitorState, on: boolean, off: boolean, end: number): void
   else if (state.since !== null && off) state.since = null;
 }
 
-function addGathered(into: Gathered, from: Gathered): void {
-  into.forecasts += from.forecasts;
-  into.covered += from.covered;
-  addSum(into.error, from.error);
-  addSum(into.persistence, from.persistence);
-  for (let i = 0; i < BINS; i++) into.inputs[i] += from.inputs[i];
-}
-
-const isHistogram = (value: unknown): value is number[] =>
-  Array.isArray(value) && value.length === BINS && value.every((it) => Number.isFinite(it));
-
-function isGathered(value: unknown): value is Gathered {
-  const it = value as Gathered | null | undefined;
-  return (
-    typeof it === 'object' &&
-    it !== null &&
-    Number.isFinite(it.forecasts) &&
-    Number.isFinite(it.covered) &&
-    isExactSum(it.error) &&
-    isExactSum(it.persistence) &&
-    isHistogram(it.inputs)
-  );
-}
+const isShareState = (value: unknown): value is ShareState => {
+  const quarters = isCusum(value) ? Object.values((value as ShareState).quarters ?? { missing: {} }) : undefined;
+  return quarters?.every((it) => Number.isFinite(it?.count) && Number.isFinite(it?.mean)) ?? false;
+};

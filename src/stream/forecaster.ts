@@ -19,7 +19,7 @@ import {
   type TakenMinute,
   windowsKey,
 } from './market-windows.ts';
-import type { ModelSource } from './model-source.ts';
+import type { ModelPair, ModelSource } from './model-source.ts';
 
 /** What became of the bars. */
 export interface ForecasterCounts extends PushCounts {
@@ -78,16 +78,25 @@ export const noCounts = (): ForecasterCounts => ({
   lagMs: 0,
 });
 
+/** Models that were replaced and still have windows. */
+const MOST_FORMER = 2;
+
 export class Forecaster {
   readonly counts: ForecasterCounts = noCounts();
   readonly #models: ModelSource;
   readonly #windows: MarketWindows;
-  #using: ReturnType<ModelSource['current']>;
+  readonly #formerMs: number;
+  #using: ModelPair;
+  /** Models that were in use before, newest first, and when they were replaced. */
+  #former: { readonly models: ModelPair; readonly leftAtMs: number }[] = [];
 
-  constructor(models: ModelSource, newWindows?: NewWindows) {
+  /** @param formerMs for so long a model that was replaced keeps its windows, for {@link forecastWith} */
+  constructor(models: ModelSource, newWindows?: NewWindows, formerMs = 0) {
     this.#models = models;
     this.#windows = new MarketWindows(newWindows);
-    this.#using = this.#ask([]);
+    this.#formerMs = formerMs;
+    this.#using = models.current();
+    this.#ask([]);
   }
 
   /** Takes past bars, oldest first in each symbol, and makes no forecast of them: the windows are warm afterwards. */
@@ -122,20 +131,44 @@ export class Forecaster {
 
   /**
    * The first step: asks which models forecast now and takes bars that arrived together.
-   * @param pending what was taken before and is still to be forecast, oldest first: a model with another recipe, if one
-   *   came, needs windows of it
+   * @param pending everything that was taken since the oldest that is still to be forecast, in the order taken: a model
+   *   with another recipe, if one came, needs windows of it
    * @param copy whether what is returned is to keep its rows for as long as it is held
    * @returns the windows that became ready. They keep their rows for {@link minutesHeld} minutes of bars, or as `copy` says
    */
   take(bars: readonly Bar[], pending: Iterable<TakenMinute> = [], copy = false): TakenMinute[] {
-    this.#using = this.#ask(pending);
+    this.#ask(pending);
     this.counts.bars += bars.length;
     return this.#windows.take(bars, this.counts, copy);
   }
 
   /** The second step, with the models that the last `take` was answered. Calls of `take` and `forecast` must not overlap. */
-  async forecast(taken: readonly TakenMinute[], arrivedAtMs: number): Promise<ForecasterResult> {
-    const { active, shadow } = this.#using;
+  forecast(taken: readonly TakenMinute[], arrivedAtMs: number): Promise<ForecasterResult> {
+    return this.#forecast(this.#using, taken, arrivedAtMs);
+  }
+
+  /**
+   * The second step with certain weights, which somebody else has begun the batch with.
+   * @param pending as in {@link take}: if this model is new here, `taken` gets windows of it
+   * @returns undefined where that model neither is in use nor was lately
+   */
+  async forecastWith(
+    weightsHash: string,
+    taken: readonly TakenMinute[],
+    arrivedAtMs: number,
+    pending: Iterable<TakenMinute>,
+  ): Promise<ForecasterResult | undefined> {
+    this.#ask(pending);
+    const inReach = [this.#using, ...this.#former.map(({ models }) => models)];
+    const models = inReach.find(({ active }) => active.weightsHash === weightsHash);
+    return models && (await this.#forecast(models, taken, arrivedAtMs));
+  }
+
+  async #forecast(
+    { active, shadow }: ModelPair,
+    taken: readonly TakenMinute[],
+    arrivedAtMs: number,
+  ): Promise<ForecasterResult> {
     this.counts.lagMs = performance.now() - arrivedAtMs;
     const answer = await this.#predictAll(active, taken, arrivedAtMs);
     this.counts.predictions += answer.predictions;
@@ -160,10 +193,16 @@ export class Forecaster {
     }
   }
 
-  #ask(pending: Iterable<TakenMinute>) {
-    const models = this.#models.current();
-    this.#windows.use(models.shadow === undefined ? [models.active] : [models.active, models.shadow], pending);
-    return models;
+  #ask(pending: Iterable<TakenMinute>): void {
+    const [before, models, now] = [this.#using, this.#models.current(), performance.now()];
+    if (models.active !== before.active) this.#former.unshift({ models: before, leftAtMs: now });
+    this.#former = this.#former.filter(({ leftAtMs }) => now - leftAtMs < this.#formerMs).slice(0, MOST_FORMER);
+    this.#using = models;
+    const all = [models, ...this.#former.map((it) => it.models)];
+    this.#windows.use(
+      all.flatMap(({ active, shadow }) => (shadow === undefined ? [active] : [active, shadow])),
+      pending,
+    );
   }
 
   async #predictAll(model: Predictor, taken: readonly TakenMinute[], arrivedAtMs: number) {

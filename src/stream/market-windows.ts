@@ -69,7 +69,8 @@ export class MarketWindows {
 
   /**
    * Says which models are in use from now on. The windows of the others are forgotten; those that come new are warmed.
-   * @param pending minutes taken before that are still to be forecast, oldest first: they get the new windows too
+   * @param pending everything taken since the oldest that is still to be forecast, in the order taken: it gets the new
+   *   windows too. Without a gap, or the windows would have it
    */
   use(models: readonly Predictor[], pending: Iterable<TakenMinute> = []): void {
     const wanted = new Map(models.map((model) => [windowsKey(model), model]));
@@ -138,9 +139,14 @@ export class MarketWindows {
       for (const bar of this.#kept.list(symbol)) if (bar.minute < until) past.push(bar);
     }
     for (const bars of byMinute(past)) for (const bar of bars) market.push(bar);
+    const newest = Math.max(...pending.map(({ bars }) => bars[0].minute));
     for (const minute of pending) {
       const ready = pushAll(market, minute.bars);
-      if (ready.length > 0) minute.windows.set(key, market.windows(ready));
+      if (ready.length === 0) continue;
+      const ended = market.windows(ready);
+      // What came as one batch of many minutes would write over its own rows.
+      const copy = newest - minute.bars[0].minute >= model.recipe.windowLength / 2;
+      minute.windows.set(key, copy ? withOwnRows(ended, model.recipe) : ended);
     }
     return market;
   }

@@ -6,6 +6,7 @@ import { connectNats, disconnectNats, type Nats, type NatsOptions, streamOf } fr
 import { END_OF_BATCH, NatsPublisher } from './nats-publisher.ts';
 import { endsOf, hasHeader, readStream } from './nats-reader.ts';
 import { Decoder, encode, type Refusal } from './nats-wire.ts';
+import { Silence } from './silence.ts';
 
 export interface NatsBus extends Bus {
   readonly nats: Nats;
@@ -24,6 +25,11 @@ export async function natsBus(options: NatsOptions): Promise<NatsBus> {
   const nats = await connectNats(options);
   const publisher = new NatsPublisher(nats.connection, options.notice);
   const refused: Partial<Record<Refusal, number>> = {};
+  const refuse = (reason: Refusal) => {
+    refused[reason] = (refused[reason] ?? 0) + 1;
+    if (reason === 'unknownFormat' && refused[reason] === 1)
+      options.notice?.('messages of a newer barcast are passed over: update this one too');
+  };
   const open = new Set<BatchQueue<unknown>>();
   const pumps = new Set<Promise<void>>();
   const stop = new AbortController();
@@ -49,7 +55,7 @@ export async function natsBus(options: NatsOptions): Promise<NatsBus> {
       open.add(queue as BatchQueue<unknown>);
       const signal = AbortSignal.any([stop.signal, stopReading.signal]);
       const place = await placeOf(nats, topic, subscribing);
-      const pump = fill(queue, topic, readStream(nats, streamOf(topic), place, signal), refused);
+      const pump = fill(queue, topic, readStream(nats, streamOf(topic), place, signal), refuse);
       pumps.add(pump);
       void pump.finally(() => pumps.delete(pump));
       return queue;
@@ -66,11 +72,8 @@ export async function natsBus(options: NatsOptions): Promise<NatsBus> {
 }
 
 export function messagesOf<T extends Topic>(topic: T, items: readonly Topics[T][]) {
-  return items.map((item) => ({
-    subject: subjectOf(topic, item),
-    id: messageIdOf(topic, item),
-    data: encode(topic, item),
-  }));
+  const data = encode(topic, items);
+  return items.map((item, i) => ({ subject: subjectOf(topic, item), id: messageIdOf(topic, item), data: data[i] }));
 }
 
 async function placeOf(nats: Nats, topic: Topic, { since }: SubscribeOptions) {
@@ -83,33 +86,30 @@ async function fill<T extends Topic>(
   queue: BatchQueue<Topics[T]>,
   topic: T,
   messages: ReturnType<typeof readStream>,
-  refused: Partial<Record<Refusal, number>>,
+  refuse: (reason: Refusal) => void,
 ): Promise<void> {
   const decoder = new Decoder(topic);
   let items: Topics[T][] = [];
   let sequence = 0;
-  let timer: NodeJS.Timeout | undefined;
   let offered: Promise<void> = Promise.resolve();
   const flush = () => {
-    if (timer !== undefined) clearTimeout(timer);
-    timer = undefined;
+    silence.stop();
     if (items.length === 0) return offered;
     const batch = { sequence: ++sequence, items, arrivedAtMs: performance.now() };
     items = [];
     offered = offered.then(() => queue.offer(batch));
     return offered;
   };
+  const silence = new Silence(IDLE_MS, () => void flush());
   for await (const some of messages) {
     for (const message of some) {
       const { data } = message;
       const item = decoder.decode(message.subject, data);
-      if (typeof item === 'string') refused[item] = (refused[item] ?? 0) + 1;
+      if (typeof item === 'string') refuse(item);
       else items.push(item);
       if (hasHeader(message, data, END_OF_BATCH) || items.length >= LARGEST_BATCH) await flush();
     }
-    if (items.length === 0) continue;
-    if (timer === undefined) timer = setTimeout(flush, IDLE_MS);
-    else timer.refresh();
+    if (items.length > 0) silence.listen();
   }
   await flush();
   queue.drain();

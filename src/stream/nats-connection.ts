@@ -24,13 +24,18 @@ export interface NatsOptions {
 export interface Nats {
   readonly connection: NatsConnection;
   readonly manager: JetStreamManager;
+  /** Called whenever the connection is back after it was lost. */
+  readonly onReturn: Set<() => void>;
 }
 
 const OLDEST_SERVER = [2, 9] as const;
 const RECONNECT_MS = 200;
 const DAY_MS = 86_400_000;
-/** How long a message id is remembered, which makes a repeat harmless. */
-export const DUPLICATE_WINDOW_MS = 120_000;
+/**
+ * How long a message id is remembered, which makes a repeat harmless; ten times as long as a batch may go without an
+ * answer. nats-server looks through all the ids that it remembers each time it collects garbage.
+ */
+export const DUPLICATE_WINDOW_MS = 20_000;
 
 const STREAM_OF: Readonly<Record<Topic, string>> = { bars: 'BARS', forecasts: 'FORECASTS', shadow: 'SHADOW' };
 export const streamOf = (topic: Topic): string => STREAM_OF[topic];
@@ -80,8 +85,9 @@ export async function connectNats(options: NatsOptions): Promise<Nats> {
   try {
     const manager = await checkServer(connection);
     await ensureStreams(manager, options.replicas ?? 1);
-    void tellOfStatus(connection, options.notice);
-    return { connection, manager };
+    const onReturn = new Set<() => void>();
+    void followStatus(connection, onReturn, options.notice);
+    return { connection, manager, onReturn };
   } catch (error) {
     await connection.close();
     throw error;
@@ -179,11 +185,17 @@ async function ensureStreams(manager: JetStreamManager, replicas: number): Promi
   }
 }
 
-async function tellOfStatus(connection: NatsConnection, notice: (line: string) => void = () => {}): Promise<void> {
+async function followStatus(
+  connection: NatsConnection,
+  onReturn: ReadonlySet<() => void>,
+  notice: (line: string) => void = () => {},
+): Promise<void> {
   for await (const status of connection.status()) {
     const { type } = status;
     if (type === 'error') notice(`the NATS server says: ${status.error.message}`);
     if (type === 'disconnect') notice('the connection to the NATS server is lost; it is tried again');
-    if (type === 'reconnect') notice(`the NATS server is back (${connection.getServer()})`);
+    if (type !== 'reconnect') continue;
+    for (const tell of onReturn) tell();
+    notice(`the NATS server is back (${connection.getServer()})`);
   }
 }

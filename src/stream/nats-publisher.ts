@@ -17,7 +17,7 @@ import { BarcastError } from '../base/index.ts';
 export interface OutgoingMessage {
   readonly subject: string;
   readonly id: string;
-  readonly data: string;
+  readonly data: Uint8Array | string;
 }
 
 /** Header of the last message of a batch. */
@@ -102,14 +102,13 @@ export class NatsPublisher {
     sending.send = () => {
       sending.sentAtMs = performance.now();
       const { chained } = sending;
-      for (let i = 0, from = 0, bytes: readonly Buffer[] = []; i < messages.length; i++) {
+      for (let i = 0, from = 0, heads: readonly Buffer[] = []; i < messages.length; i++) {
         // Some at a time: the server begins with the first ones while the next are made.
-        if (i % ENCODED_AT_ONCE === 0) bytes = bytesOf(messages, (from = i), chained, last);
+        if (i % ENCODED_AT_ONCE === 0) heads = headsOf(messages, (from = i), chained, last);
         if (sending.acknowledged[i] === 1) continue;
         const isLast = i === messages.length - 1;
         const reply = chained && !isLast ? undefined : `${this.#inbox}.${key}.${i}`;
-        const [head, data] = [bytes[2 * (i - from)], bytes[2 * (i - from) + 1]];
-        this.#connection.publish(messages[i].subject, data, { headers: encoded(head), reply });
+        this.#connection.publish(messages[i].subject, messages[i].data, { headers: encoded(heads[i - from]), reply });
       }
     };
     let told = false;
@@ -184,17 +183,17 @@ interface Answer {
 const parseAnswer = (data: Uint8Array) => JSON.parse(Buffer.from(data).toString()) as Answer;
 
 /**
- * Header block and data of each of the next messages by turns, in bytes of one buffer: encoding them one by one would
- * leave two buffers a message to the garbage collector.
+ * Header blocks of the next messages, in bytes of one buffer: encoding them one by one would leave a buffer a message
+ * to the garbage collector.
  *
  * @param chained whether each but the first asks to be stored behind the one before
  * @param last whether the last one is the end of a batch
  */
-function bytesOf(messages: readonly OutgoingMessage[], from: number, chained: boolean, last: boolean): Buffer[] {
+function headsOf(messages: readonly OutgoingMessage[], from: number, chained: boolean, last: boolean): Buffer[] {
   const texts: string[] = [];
   for (let i = from; i < Math.min(from + ENCODED_AT_ONCE, messages.length); i++) {
     const before = chained && i > 0 ? messages[i - 1].id : undefined;
-    texts.push(headersOf(messages[i].id, before, last && i === messages.length - 1), messages[i].data);
+    texts.push(headersOf(messages[i].id, before, last && i === messages.length - 1));
   }
   const all = texts.join('');
   const bytes = Buffer.from(all);

@@ -13,6 +13,7 @@ import {
 import { type EpochMs, isoOf } from '../base/index.ts';
 import { Bell } from './batch-queue.ts';
 import type { Nats } from './nats-connection.ts';
+import { endWhenLost, LASTING_REQUEST } from './nats-pull.ts';
 
 /** Where to begin. */
 export type StreamPlace = { readonly sequence: number } | { readonly since: EpochMs };
@@ -20,8 +21,6 @@ export type StreamPlace = { readonly sequence: number } | { readonly since: Epoc
 const IN_FLIGHT = 4096;
 /** Messages held for a reader that is busy; it is asked for no more until they are read. */
 const MOST_HELD = 4 * IN_FLIGHT;
-/** The server says at least twice in that time that it is there. */
-const SILENCE_MS = 2000;
 const PAUSE_MS = 200;
 
 /**
@@ -43,7 +42,7 @@ export async function* readStream(
     try {
       consumer = await jetstream(connection).consumers.get(stream, optionsOf(next));
       if (signal.aborted) return;
-      await reading.begin(consumer);
+      await reading.begin(nats, consumer);
       while (true) {
         const messages = await reading.take();
         if (signal.aborted) return;
@@ -79,7 +78,7 @@ class Reading {
     signal.addEventListener('abort', this.#stop);
   }
 
-  async begin(consumer: Consumer): Promise<void> {
+  async begin(nats: Nats, consumer: Consumer): Promise<void> {
     const callback = (message: JsMsg) => {
       if (this.#ended) return;
       this.#held.push(message);
@@ -88,8 +87,9 @@ class Reading {
       this.isFull = true;
       this.stop();
     };
-    this.#messages = await consumer.consume({ max_messages: IN_FLIGHT, expires: SILENCE_MS, callback });
+    this.#messages = await consumer.consume({ ...LASTING_REQUEST, max_messages: IN_FLIGHT, callback });
     if (this.#ended) this.#messages.stop();
+    endWhenLost(nats, this.#messages);
     void this.#messages.closed().then(this.#stop);
   }
 

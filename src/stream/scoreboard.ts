@@ -309,7 +309,8 @@ export class Scoreboard {
     }
     this.#since = Math.min(this.#since ?? asOf, asOf);
     const before = this.#prices.closeBefore(symbol, asOf - 1, 1 + this.#longestQuietRun);
-    this.#drift.add(asOf, outcome, before === undefined ? undefined : Math.log(lastClose / before));
+    const lastReturn = before === undefined ? undefined : Math.log(lastClose / before);
+    this.#drift.add(asOf, outcome, { lastReturn, ...this.#prices.activityAt(symbol, asOf - 1) });
     const moved = predictedReturn !== 0 && realisedReturn !== 0;
     const right = Math.sign(predictedReturn) === Math.sign(realisedReturn);
     const direction = !moved ? 'flat' : right ? 'hit' : 'miss';

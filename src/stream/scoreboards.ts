@@ -20,14 +20,18 @@ export interface ScoresSnapshot {
   readonly version: typeof SNAPSHOT_VERSION;
   readonly boards: readonly ScoreboardSnapshot[];
   readonly prices: object;
+  /** Missing in what was written before there was any. */
+  readonly activity?: object;
   readonly newestMinute: number;
 }
 export const SNAPSHOT_VERSION = 3;
 
+type TakenBar = readonly [symbol: string, minute: number, close: number, range?: number, volume?: number | null];
+
 /** What was taken, in the form in which it can be written down and taken again. */
 export type Taken =
-  /** Minutes and closes of bars. */
-  | readonly ['bars', ...(readonly [symbol: string, minute: number, close: number])[]]
+  /** Minutes, closes, ln(high / low) and volumes of bars; the last two are missing in what was written before there were any, and JSON makes null of a volume that is NaN. */
+  | readonly ['bars', ...TakenBar[]]
   | readonly ['forecasts', ForecastingModel, ...(readonly [symbol: string, ...numbers: number[]])[]];
 
 /** What became of a batch, by the model's key. */
@@ -77,11 +81,13 @@ export class Scoreboards {
 
   /** Scores the forecasts whose minute the bars end. */
   takeBars(bars: readonly Bar[]): Settled {
-    const taken: [string, number, number][] = [];
+    const taken: TakenBar[] = [];
     const settled = new Collector();
-    for (const { symbol, minute, open, high, low, close, volume } of bars)
-      if (isUsable(open, high, low, close, volume) && this.#takeClose(symbol, minute, close, settled))
-        taken.push([symbol, minute, close]);
+    for (const { symbol, minute, open, high, low, close, volume } of bars) {
+      if (!isUsable(open, high, low, close, volume)) continue;
+      const bar = [symbol, minute, close, Math.log(high / low), volume] as const;
+      if (this.#takeBar(bar, settled)) taken.push(bar);
+    }
     if (taken.length > 0) this.onTaken?.(['bars', ...taken]);
     return settled;
   }
@@ -104,7 +110,7 @@ export class Scoreboards {
     const [kind, ...rest] = taken;
     const ignored = new Collector();
     if (kind === 'bars') {
-      for (const [symbol, minute, close] of rest) this.#takeClose(symbol, minute, close, ignored);
+      for (const bar of rest) this.#takeBar(bar, ignored);
     } else if (kind === 'forecasts') {
       const [model, ...rows] = rest;
       for (const [symbol, asOf, lastClose, predictedReturn, low, high, volatility] of rows)
@@ -124,17 +130,17 @@ export class Scoreboards {
     return {
       version: SNAPSHOT_VERSION,
       boards: this.list().map((board) => board.snapshot()),
-      prices: this.#prices.snapshot(needed),
+      ...this.#prices.snapshot(needed),
       newestMinute: this.#newestMinute,
     };
   }
 
   /** Takes up a snapshot in place of what it holds. @throws BARCAST_E_CHECKPOINT for something that is no snapshot */
   restore(snapshot: unknown): void {
-    const { version, boards, prices, newestMinute } = (snapshot ?? {}) as Partial<ScoresSnapshot>;
+    const { version, boards, prices, activity, newestMinute } = (snapshot ?? {}) as Partial<ScoresSnapshot>;
     const trail = new PriceTrail();
     if (version !== SNAPSHOT_VERSION || !Array.isArray(boards) || !Number.isFinite(newestMinute)) throw damagedScores();
-    if (!trail.restore(prices)) throw damagedScores();
+    if (!trail.restore(prices, activity)) throw damagedScores();
     const options = { prices: trail, longestQuietRun: this.#longestQuietRun };
     const restored = boards.map((board) => Scoreboard.restore(board, options));
     this.#prices = trail;
@@ -143,8 +149,8 @@ export class Scoreboards {
     for (const board of restored) this.#boards.set(keyOf(board.model), board);
   }
 
-  #takeClose(symbol: string, minute: number, close: number, settled: Collector): boolean {
-    if (!this.#prices.add(symbol, minute, close)) return false;
+  #takeBar([symbol, minute, close, range, volume]: TakenBar, settled: Collector): boolean {
+    if (!this.#prices.add(symbol, minute, close, range, volume ?? undefined)) return false;
     const later = minute > this.#newestMinute;
     if (later) this.#newestMinute = minute;
     for (const [key, board] of this.#boards) {

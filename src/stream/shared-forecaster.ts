@@ -6,8 +6,8 @@
  * costs the time until its batch goes to another one, and one that starts reads the present session's bars again.
  *
  * Exactly once: a forecast is published under the id (symbol, minute, model), before the batch is answered. A batch
- * that is forecast twice gives the same bits under the same ids, which the server leaves out. It remembers ids for two
- * minutes; a batch that was handed out before and is older is looked up in what has been published.
+ * that is forecast twice gives the same bits under the same ids, which the server leaves out; see `shared-attempts.ts`
+ * and `shared-publishing.ts`.
  *
  * Back-pressure: a forecaster reads ahead by at most {@link MOST_BUFFERED} bars, and takes at most ten minutes of the
  * market before the oldest batch that nobody has forecast. What is more waits in the stream.
@@ -15,16 +15,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { JsMsg } from '@nats-io/jetstream';
 import { Bell } from './batch-queue.ts';
-import { BatchReader, type ReadBatch } from './batch-reader.ts';
-import { CLOSED_AFTER_MINUTES } from './drift.ts';
+import { BatchReader } from './batch-reader.ts';
 import { Forecaster, type ForecasterCounts, type ForecasterResult } from './forecaster.ts';
-import type { NewWindows, TakenMinute } from './market-windows.ts';
+import { HeldBatches } from './held-batches.ts';
+import type { NewWindows } from './market-windows.ts';
 import type { ModelSource } from './model-source.ts';
 import type { NatsBus } from './nats-bus.ts';
 import { DUPLICATE_WINDOW_MS } from './nats-connection.ts';
-import { SEEN_MINUTES } from './scoreboard.ts';
+import { type Attempt, FORMER_MS, SharedAttempts } from './shared-attempts.ts';
 import { SharedPublishing } from './shared-publishing.ts';
 import { findPlace, type Place } from './shared-recovery.ts';
+import { SharedTaking } from './shared-taking.ts';
 import { SharedWork } from './shared-work.ts';
 
 /** A batch that was forecast, and when: `performance.now()` of each step. */
@@ -72,30 +73,8 @@ const LOOK_MS = 500;
 /** The same while taking waits, or some batches are held that others may have forecast meanwhile. */
 const LOOK_OFTEN_MS = 50;
 const SOME = 4;
-/** Waiting for others to forecast a batch ends after so many times as long as one has to answer. */
-const ANSWERS_WAITED = 3;
-/** Batches remembered that others have forecast and that are still to be read here. */
-const MOST_EARLY = 100_000;
 /** A batch that was handed out too early comes again after so long. */
 const LATER_MS = 100;
-/**
- * Nobody takes a batch so many minutes newer than one that is not forecast: the scores and the drift monitors take
- * forecasts as far out of order.
- */
-const MOST_MINUTES_APART = Math.min(CLOSED_AFTER_MINUTES, SEEN_MINUTES);
-/** A batch that fails is tried so often by each who gets it; what of it was forecast is published then. */
-const MOST_TRIES = 3;
-
-/** A batch that was taken and that nobody is known to have forecast. */
-interface Pending {
-  readonly taken: readonly TakenMinute[];
-  readonly recordedAtMs: number;
-  readonly arrivedAtMs: number;
-  readonly takenAtMs: number;
-  readonly oldest: number;
-  /** Its windows have rows of their own. */
-  readonly copied: boolean;
-}
 
 /** @throws BARCAST_E_BUS and what NATS throws when the streams cannot be read */
 export async function startSharedForecaster(options: SharedForecasterOptions): Promise<SharedForecaster> {
@@ -114,38 +93,24 @@ class Run {
   readonly #signal: AbortSignal;
   readonly #news = new Bell();
   readonly #batches: BatchReader;
-  readonly #publishing: SharedPublishing;
-  /** Bars before this minute are of sessions that are over. */
-  readonly #oldestMinute: number;
-  readonly #warmAt: number;
-  #isWarm: () => void = () => {};
-  /** The newest record whose bars were taken. */
-  #takenTo = 0;
-  /** Every record up to here has been forecast. */
-  #doneTo: number;
-  readonly #pending = new Map<number, Pending>();
-  /** Records that others have forecast before they were taken here. */
-  readonly #doneEarly = new Set<number>();
+  readonly #held: HeldBatches;
+  readonly #attempts: SharedAttempts;
+  readonly #taking: SharedTaking;
+  readonly #answerMs: number;
   /** Forecasts a batch that the server handed it. */
   #inHand = false;
-  /** Taking waits for an older batch to be forecast. */
-  #blocked = false;
-  /** Tries of batches that failed here. */
-  readonly #failures = new Map<number, number>();
-  /** Taking and forecasting do not overlap. */
-  #turn: Promise<unknown> = Promise.resolve();
 
   constructor(options: SharedForecasterOptions, work: SharedWork, doneTo: number, place: Place) {
     const { bus, symbols, models, newWindows } = options;
     this.#options = options;
     this.#work = work;
-    this.#doneTo = doneTo;
-    this.#oldestMinute = place.open;
-    this.#warmAt = place.logTo;
+    this.#held = new HeldBatches(doneTo);
+    this.#answerMs = options.answerMs ?? ANSWER_MS;
     this.#signal = AbortSignal.any([options.signal, this.#stop.signal]);
     this.#signal.addEventListener('abort', () => this.#news.ring(), { once: true });
-    this.forecaster = new Forecaster(models, newWindows);
-    this.#publishing = new SharedPublishing(bus, options.rememberedMs ?? DUPLICATE_WINDOW_MS / 2, this.#signal);
+    this.forecaster = new Forecaster(models, newWindows, FORMER_MS);
+    const publishing = new SharedPublishing(bus, options.rememberedMs ?? DUPLICATE_WINDOW_MS / 2, this.#signal);
+    this.#attempts = new SharedAttempts(this.forecaster, publishing, this.#held);
     this.#batches = new BatchReader({
       nats: bus.nats,
       place,
@@ -156,17 +121,30 @@ class Run {
         this.forecaster.counts.refusedMessages++;
       },
     });
+    let isWarm = () => {};
     this.warm = new Promise((resolve) => {
-      this.#isWarm = resolve;
+      isWarm = resolve;
     });
-    if (place.log.length === 0) this.#isWarm();
+    if (place.log.length === 0) isWarm();
+    this.#taking = new SharedTaking({
+      batches: this.#batches,
+      forecaster: this.forecaster,
+      held: this.#held,
+      attempts: this.#attempts,
+      oldestMinute: place.open,
+      answerMs: this.#answerMs,
+      isAtWork: () => this.#inHand,
+      onTaken: (sequence) => sequence >= place.logTo && isWarm(),
+      news: this.#news,
+      signal: this.#signal,
+    });
   }
 
   async go(): Promise<void> {
-    this.#work.watchDone((sequence) => this.#noteDone(sequence), this.#signal);
+    this.#work.watchDone((sequence) => this.#held.drop(sequence) && this.#news.ring(), this.#signal);
     try {
       await Promise.all(
-        [this.#batches.run(), this.#take(), this.#answer(), this.#look()].map((part) =>
+        [this.#batches.run(), this.#taking.run(), this.#answer(), this.#look()].map((part) =>
           part.catch((error) => {
             this.#stop.abort();
             throw error;
@@ -187,102 +165,23 @@ class Run {
     if (!this.#stopped) await this.#news.wait();
   }
 
-  /** Takes the bars of one record after another. */
-  async #take(): Promise<void> {
-    while (!this.#stopped) {
-      const batch = this.#batches.next;
-      if (batch === undefined) await this.#change();
-      else await this.#takeBatch(batch);
-    }
-  }
-
-  async #takeBatch({ sequence, recordedAtMs, bars: read, arrivedAtMs }: ReadBatch): Promise<void> {
-    const bars = read.filter(({ minute }) => minute >= this.#oldestMinute);
-    let [oldest, newest] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
-    for (const { minute } of bars) {
-      oldest = Math.min(oldest, minute);
-      newest = Math.max(newest, minute);
-    }
-    const answerMs = this.#options.answerMs ?? ANSWER_MS;
-    let until = performance.now() + ANSWERS_WAITED * answerMs;
-    while (this.#isTooFarAhead(newest) && !this.#stopped) {
-      if (!this.#blocked) {
-        this.#blocked = true;
-        this.#news.ring();
-      }
-      await this.#change();
-      if (this.#inHand) until = performance.now() + ANSWERS_WAITED * answerMs;
-      if (performance.now() < until) continue;
-      await this.#forecastOldest();
-      until = performance.now() + answerMs;
-    }
-    this.#blocked = false;
-    if (this.#stopped) return;
-    await this.#inTurn(async () => {
-      // A batch of many minutes would write over its own rows.
-      const copied = newest - oldest >= this.forecaster.minutesHeld / 2;
-      const held = [...this.#pending.values()].flatMap((pending) => pending.taken);
-      const taken = this.forecaster.take(bars, held, copied);
-      const pending = { taken, recordedAtMs, arrivedAtMs, takenAtMs: performance.now(), oldest, copied };
-      if (!this.#doneEarly.delete(sequence) && sequence > this.#doneTo) this.#pending.set(sequence, pending);
-    });
-    this.#takenTo = sequence;
-    if (sequence >= this.#warmAt) this.#isWarm();
-    this.#batches.drop();
-  }
-
-  /**
-   * Windows that are held keep their rows for a window of minutes, unless they were copied; and whoever scores takes
-   * forecasts out of order by {@link MOST_MINUTES_APART} at most.
-   */
-  #isTooFarAhead(minute: number): boolean {
-    const held = Math.min(this.forecaster.minutesHeld - 1, MOST_MINUTES_APART);
-    for (const { oldest, copied } of this.#pending.values())
-      if (minute - oldest >= (copied ? MOST_MINUTES_APART : held)) return true;
-    return false;
-  }
-
-  #noteDone(sequence: number): void {
-    if (sequence > this.#takenTo) {
-      if (this.#doneEarly.size < MOST_EARLY) this.#doneEarly.add(sequence);
-    } else if (this.#pending.delete(sequence)) this.#news.ring();
-  }
-
-  /**
-   * Forecasts the oldest batch that is held without having been handed it: whoever forecast it may have told us while we
-   * were not connected. A second forecast has the same bits and the same ids.
-   */
-  async #forecastOldest(): Promise<void> {
-    for (const [sequence, { taken, recordedAtMs, arrivedAtMs }] of this.#pending) {
-      const result = await this.#inTurn(() => this.forecaster.forecast(taken, arrivedAtMs));
-      if (result.failure !== undefined) return;
-      try {
-        const tried = { isFirst: false, recordedAtMs };
-        if (await this.#publishing.publish(result, tried, performance.now())) this.#pending.delete(sequence);
-      } catch {
-        // The server is away; what is held stays held.
-      }
-      return;
-    }
-  }
-
-  /** Leaves go of what others have forecast. */
-  #forget(): void {
-    for (const sequence of this.#pending.keys()) {
-      if (sequence > this.#doneTo) break;
-      this.#pending.delete(sequence);
-    }
-  }
-
   async #answer(): Promise<void> {
+    const answerMs = this.#answerMs;
     for await (const message of this.#work.batches(this.#signal)) {
       const receivedAtMs = performance.now();
-      const working = setInterval(() => message.working(), (this.#options.answerMs ?? ANSWER_MS) / 3);
+      let saidAtMs = receivedAtMs;
+      const working = setInterval(() => {
+        // A process that stood still: another forecaster may have the batch by now.
+        if (performance.now() - saidAtMs > answerMs) saidAtMs = Number.NEGATIVE_INFINITY;
+        else saidAtMs = performance.now();
+        message.working();
+      }, answerMs / 3);
+      const isFirst = () => message.info.deliveryCount === 1 && performance.now() - saidAtMs < answerMs;
       try {
         const reached = await this.#reaches(message.seq);
         if (this.#stopped) message.nak();
         else if (!reached) message.nak(LATER_MS);
-        else await this.#forecast(message, receivedAtMs);
+        else await this.#forecast(message, isFirst, receivedAtMs);
       } finally {
         this.#inHand = false;
         clearInterval(working);
@@ -296,45 +195,39 @@ class Run {
    */
   async #reaches(sequence: number): Promise<boolean> {
     const until = performance.now() + LOOK_MS;
-    const isKnown = () => this.#takenTo >= sequence || this.#batches.hasPassed(sequence);
+    const isKnown = () => this.#held.takenTo >= sequence || this.#batches.hasPassed(sequence);
     const timer = setTimeout(() => this.#news.ring(), LOOK_MS);
-    while (!isKnown() && !this.#blocked && performance.now() < until && !this.#stopped) await this.#change();
+    while (!isKnown() && !this.#taking.isBlocked && performance.now() < until && !this.#stopped) await this.#change();
     clearTimeout(timer);
     return isKnown();
   }
 
-  async #forecast(message: JsMsg, receivedAtMs: number): Promise<void> {
+  async #forecast(message: JsMsg, isFirst: () => boolean, receivedAtMs: number): Promise<void> {
     const { notice = () => {}, tell } = this.#options;
-    const pending = this.#pending.get(message.seq);
-    if (pending === undefined) {
+    const batch = this.#held.get(message.seq);
+    if (batch === undefined) {
       // A record that is none is answered so. One from before our windows begin is for another forecaster.
-      if (message.seq > this.#doneTo) this.#work.done(message);
+      if (message.seq > this.#held.doneTo) this.#work.done(message);
       else message.nak(LOOK_MS);
       return;
     }
-    const { taken, arrivedAtMs, takenAtMs } = pending;
     this.#inHand = true;
-    const result = await this.#inTurn(() => this.forecaster.forecast(taken, arrivedAtMs));
-    const forecastAtMs = performance.now();
-    const told = (storedAtMs?: number) =>
-      tell?.({ ...result, times: { arrivedAtMs, takenAtMs, forecastAtMs, storedAtMs } });
-    const failures = (this.#failures.get(message.seq) ?? 0) + 1;
-    if (result.failure !== undefined && failures < MOST_TRIES) {
-      this.#failures.set(message.seq, failures);
-      told();
-      return message.nak(LOOK_MS);
-    }
-    this.#failures.delete(message.seq);
+    let attempt: Attempt;
     try {
-      const tried = { isFirst: message.info.deliveryCount === 1, recordedAtMs: pending.recordedAtMs };
-      if (!(await this.#publishing.publish(result, tried, receivedAtMs))) return;
+      attempt = await this.#attempts.try(message.seq, batch, isFirst, receivedAtMs);
     } catch (error) {
       notice(`forecasts could not be published, the batch is tried again: ${(error as Error).message}`);
       return message.nak(LOOK_MS);
     }
-    this.#work.done(message);
-    this.#pending.delete(message.seq);
-    told(performance.now());
+    const { result, forecastAtMs, end } = attempt;
+    if (end === 'late') return;
+    if (end === 'stored') {
+      this.#work.done(message);
+      this.#held.drop(message.seq);
+    } else message.nak(LOOK_MS);
+    const { arrivedAtMs, takenAtMs } = batch;
+    const storedAtMs = end === 'stored' ? performance.now() : undefined;
+    tell?.({ ...result, times: { arrivedAtMs, takenAtMs, forecastAtMs, storedAtMs } });
     this.#news.ring();
   }
 
@@ -344,8 +237,7 @@ class Run {
       try {
         const { doneTo, waiting } = await this.#work.state();
         this.forecaster.counts.waitingBatches = waiting + this.#batches.unwritten;
-        this.#doneTo = Math.max(doneTo, this.#doneTo);
-        this.#forget();
+        this.#held.dropTo(doneTo);
         this.#news.ring();
       } catch {
         // The server is away; it is asked again.
@@ -354,13 +246,7 @@ class Run {
       do {
         await sleep(LOOK_OFTEN_MS, undefined, { signal: this.#signal }).catch(() => {});
         pausedMs += LOOK_OFTEN_MS;
-      } while (pausedMs < LOOK_MS && !this.#blocked && this.#pending.size <= SOME && !this.#stopped);
+      } while (pausedMs < LOOK_MS && !this.#taking.isBlocked && this.#held.size <= SOME && !this.#stopped);
     }
-  }
-
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.#turn.then(work);
-    this.#turn = turn.catch(() => {});
-    return turn;
   }
 }

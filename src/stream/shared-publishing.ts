@@ -1,9 +1,13 @@
 /**
- * Publishes the forecasts of a batch so that each is stored once, whoever forecast it before.
+ * Publishes the forecasts of a batch so that each is stored once and a batch has one model, whoever forecast it before.
  *
  * A forecast has the id (symbol, minute, model), and the server leaves out what it has already. It remembers ids for
- * two minutes: of a batch that was handed out before and is older, what is stored is looked up.
+ * {@link DUPLICATE_WINDOW_MS}: of a batch that was handed out before and is older than half of it, what is stored is
+ * looked up.
+ *
+ * A batch belongs to the weights that its first forecast names: the server takes one of several, and says which it was.
  */
+import { jetstream } from '@nats-io/jetstream';
 import { epochMs } from '../base/index.ts';
 import { messageIdOf, type Topic } from './bus.ts';
 import type { Forecast } from './forecast.ts';
@@ -23,6 +27,14 @@ export interface Tried {
   readonly recordedAtMs: number;
 }
 
+/** Whose a batch is. */
+export interface Begun {
+  /** Undefined when no forecast was made of it. */
+  readonly weightsHash: string | undefined;
+  /** Weights of what is stored already, by message id, when the server may have forgotten the ids. */
+  readonly known?: ReadonlyMap<string, string>;
+}
+
 export class SharedPublishing {
   readonly #bus: NatsBus;
   readonly #rememberedMs: number;
@@ -36,15 +48,26 @@ export class SharedPublishing {
   }
 
   /**
-   * @param tried what is known of earlier tries
-   * @param receivedAtMs `performance.now()` then
+   * Whose the batch is: an earlier try's, if that has published anything of it, and else that of this result.
+   * @throws what NATS throws
+   */
+  async begin({ forecasts }: ForecasterResult, tried: Tried): Promise<Begun> {
+    if (tried.isFirst || forecasts.length === 0) return { weightsHash: forecasts[0]?.weightsHash };
+    const known = await this.#publishedBefore(tried);
+    const before =
+      known && forecasts.map((it) => known.get(messageIdOf('forecasts', it))).find((it) => it !== undefined);
+    return { weightsHash: before ?? (await this.#claim(forecasts[0])), known };
+  }
+
+  /**
+   * @param begun what {@link begin} said of it, or of another model's result for the same batch
+   * @param receivedAtMs `performance.now()` when the batch was received
    * @returns whether all are stored; false when it came to it so late (a suspended machine) that another forecaster has the batch
    * @throws BARCAST_E_BUS and what NATS throws
    */
-  async publish({ forecasts, shadow = [] }: ForecasterResult, tried: Tried, receivedAtMs: number): Promise<boolean> {
-    const known = await this.#publishedBefore(tried);
+  async publish(result: ForecasterResult, { known }: Begun, receivedAtMs: number): Promise<boolean> {
     if (performance.now() - receivedAtMs > this.#rememberedMs) return false;
-    const made = { forecasts, shadow };
+    const made = { forecasts: result.forecasts, shadow: result.shadow ?? [] };
     for (const topic of TOPICS) {
       const fresh = known === undefined ? made[topic] : made[topic].filter((it) => !known.has(messageIdOf(topic, it)));
       await this.#bus.publisher.publish(messagesOf(topic, fresh), this.#rememberedMs);
@@ -52,10 +75,21 @@ export class SharedPublishing {
     return true;
   }
 
-  /** Ids of the forecasts that an earlier try may have left, when the server may have forgotten them. */
-  async #publishedBefore({ isFirst, recordedAtMs }: Tried): Promise<Set<string> | undefined> {
-    if (isFirst || Date.now() - recordedAtMs < this.#rememberedMs) return undefined;
-    const ids = new Set<string>();
+  /** Publishes the first forecast of a batch. @returns the weights of the one that is stored: ours, or an earlier one's */
+  async #claim(first: Forecast): Promise<string> {
+    const { nats } = this.#bus;
+    const [{ subject, id, data }] = messagesOf('forecasts', [first]);
+    const { duplicate, seq } = await jetstream(nats.connection).publish(subject, data, { msgID: id });
+    if (!duplicate) return first.weightsHash;
+    const stored = await nats.manager.streams.getMessage(streamOf('forecasts'), { seq });
+    const forecast = stored === null ? '' : new Decoder('forecasts').decode(stored.subject, stored.data);
+    return typeof forecast === 'string' ? first.weightsHash : forecast.weightsHash;
+  }
+
+  /** Weights of the forecasts that an earlier try may have left, by id, when the server may have forgotten the ids. */
+  async #publishedBefore({ recordedAtMs }: Tried): Promise<Map<string, string> | undefined> {
+    if (Date.now() - recordedAtMs < this.#rememberedMs) return undefined;
+    const weights = new Map<string, string>();
     const { nats } = this.#bus;
     for (const topic of TOPICS) {
       const stream = streamOf(topic);
@@ -69,12 +103,12 @@ export class SharedPublishing {
       for await (const messages of readStream(nats, stream, { since }, signal)) {
         for (const { subject, data } of messages) {
           const forecast = decoder.decode(subject, data);
-          if (typeof forecast !== 'string') ids.add(messageIdOf(topic, forecast as Forecast));
+          if (typeof forecast !== 'string') weights.set(messageIdOf(topic, forecast), forecast.weightsHash);
         }
         if (messages.at(-1)!.seq >= last) reading.abort();
       }
     }
-    return ids;
+    return weights;
   }
 
   async #lastStoredAt(stream: string): Promise<number> {

@@ -5,6 +5,7 @@
 import { AckPolicy, DeliverPolicy, type JsMsg, jetstream } from '@nats-io/jetstream';
 import { nanos } from '@nats-io/transport-node';
 import { BATCHES, type Nats } from './nats-connection.ts';
+import { endWhenLost, LASTING_REQUEST } from './nats-pull.ts';
 import { endsOf } from './nats-reader.ts';
 
 export interface WorkState {
@@ -14,8 +15,6 @@ export interface WorkState {
   readonly waiting: number;
 }
 
-/** The server ends an idle question after so long; a server that went away is noticed in that time. */
-const ASK_MS = 2000;
 const PAUSE_MS = 200;
 const MOST_HANDED_OUT = 1000;
 
@@ -94,7 +93,8 @@ export class SharedWork {
       try {
         const consumer = await jetstream(connection).consumers.get(BATCHES, this.#name);
         while (!signal.aborted) {
-          const messages = await consumer.fetch({ max_messages: 1, expires: ASK_MS });
+          const messages = await consumer.fetch({ ...LASTING_REQUEST, max_messages: 1 });
+          endWhenLost(this.#nats, messages);
           const stop = () => messages.stop();
           signal.addEventListener('abort', stop);
           try {

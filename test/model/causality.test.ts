@@ -30,6 +30,7 @@ test('changing the future changes no forecast of the past', async () => {
         below: Array(7).fill(1),
         above: Array(7).fill(1.2),
         strain: { usual: 0.2, slope: 1 },
+        turbulence: { usual: Array(7).fill(-1), slope: 0.25 },
       },
       weightsHash: weightsHash(weights),
     },

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Random } from '../../src/base/index.ts';
+import { nextSession } from '../../src/bars/index.ts';
+import { epochMinute, Random } from '../../src/base/index.ts';
 import { addSample, CUSUM_BOUND, emptyCusum, normalDeviate, populationStability } from '../../src/stream/cusum.ts';
 import { DriftMonitor } from '../../src/stream/drift.ts';
 import { addExact, exactValue, exactZero } from '../../src/stream/exact-sum.ts';
@@ -89,8 +90,10 @@ describe('the drift monitors', () => {
     const monitor = new DriftMonitor({ level: 0.8, horizonMinutes: 5 });
     let minute = OPEN as number;
     const changes: string[] = [];
-    const go = (quarters: number, { skill = 0.1, spread = 1, stuck = 0 } = {}) => {
+    /** Quarters of one session after another. */
+    const go = (quarters: number, { skill = 0.1, spread = 1, stuck = 0, range = 1, volume = 1 } = {}) => {
       for (let m = 0; m < quarters * 15; m++, minute++) {
+        minute = Math.max(minute, nextSession(epochMinute(minute)).open);
         for (let s = 0; s < 60; s++) {
           // The interval at 80% reaches 1.28 deviations to each side.
           const realised = 0.001 * spread * random.normal();
@@ -98,7 +101,10 @@ describe('the drift monitors', () => {
           const covered = Math.abs(realised) < 0.00128;
           const last = random.uniform() < stuck ? 0 : 0.0004 * random.normal();
           const outcome = { predictedReturn: predicted, realisedReturn: realised, volatility: 0.001, covered };
-          monitor.add(minute + 1, outcome, last);
+          // The range of a minute is about its volatility, some 0.45 of the horizon's; volumes vary by a factor of two.
+          const wide = 0.00045 * range * Math.exp(0.5 * random.normal());
+          const busy = volume * Math.exp(0.7 * random.normal());
+          monitor.add(minute + 1, outcome, { lastReturn: last, range: wide, volumeShare: busy / (busy + 1) });
         }
         if (monitor.advance(minute + 6)) changes.push(stateOf());
       }
@@ -117,7 +123,7 @@ describe('the drift monitors', () => {
     go(4);
     assert.deepEqual(
       monitor.report().monitors.map(({ state }) => state),
-      ['learning', 'learning', 'in bounds'],
+      ['learning', 'learning', 'in bounds', 'learning', 'learning'],
     );
     go(100);
     const { alarm, samples, monitors } = monitor.report();
@@ -133,7 +139,7 @@ describe('the drift monitors', () => {
     assert.equal(stateOf(), 'skill');
     const [skill] = monitor.report().monitors;
     assert.ok(skill.value! < 0 && skill.usual! > 0.1 && skill.statistic > skill.bound);
-    assert.match(skill.since!, /^2020-01-0\dT.*Z$/);
+    assert.match(skill.since!, /^2020-01-\d\dT.*Z$/);
     go(60, { skill: -0.3 });
     assert.equal(stateOf(), 'skill', 'what is wrong does not become usual');
     go(40);
@@ -154,6 +160,47 @@ describe('the drift monitors', () => {
     assert.equal(stateOf(), 'inputs');
     go(3);
     assert.equal(stateOf(), '');
+  });
+
+  for (const [monitor, changes] of [
+    ['range', [{ range: 1.4 }, { range: 0.7 }]],
+    ['volume', [{ volume: 1.6 }, { volume: 0.5 }]],
+  ] as const) {
+    test(`a ${monitor} that grows or shrinks`, () => {
+      for (const [i, change] of changes.entries()) {
+        const { monitor: drift, go, stateOf } = market(6 + i);
+        // Two sessions to know the time of day, and eight samples.
+        go(70);
+        go(6, change);
+        assert.equal(stateOf(), monitor);
+        const { value, usual } = drift.report().monitors.find(({ name }) => name === monitor)!;
+        assert.equal(value! > usual!, i === 0, `${value} was ${usual}`);
+        go(30, change);
+        assert.equal(stateOf(), monitor, 'what is wrong does not become usual');
+        go(30);
+        assert.equal(stateOf(), '', 'and it ends when all is as before');
+      }
+    });
+  }
+
+  test('a snapshot from before range and volume were watched begins to learn them', () => {
+    const { monitor, go } = market(8);
+    go(70);
+    const { range: _, volume: __, ...old } = monitor.snapshot() as Record<string, unknown>;
+    const without = (gathered: object) => {
+      const { range: _, volume: __, ...rest } = gathered as Record<string, unknown>;
+      return rest;
+    };
+    old.sample = without(old.sample as object);
+    old.open = Object.fromEntries(Object.entries(old.open as object).map(([block, it]) => [block, without(it)]));
+    const copy = new DriftMonitor({ level: 0.8, horizonMinutes: 5 });
+    assert.ok(copy.restore(JSON.parse(JSON.stringify(old))));
+    const [reports, before] = [copy, monitor].map((it) => it.report().monitors);
+    assert.deepEqual(reports.slice(0, 3), before.slice(0, 3));
+    assert.deepEqual(
+      reports.slice(3).map(({ state }) => state),
+      ['learning', 'learning'],
+    );
   });
 
   test('a snapshot goes on to the same reports, and nonsense is none', () => {

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { recipeOf } from '../../src/features/index.ts';
 import { Forecaster, fixedModel, makeForecasts, memoryBus } from '../../src/stream/index.ts';
 import { bar, CountingMarket, MODEL, OPEN, series, ToyPredictor } from './fixtures.ts';
+import { bytesOf, madeUpMinutes, scalerOf, sensitiveModel } from './sensitive-model.ts';
+import { undisturbed } from './shared-support.ts';
 
 const setUp = (length: number) => {
   const predictor = new ToyPredictor();
@@ -156,5 +159,20 @@ describe('the forecaster', () => {
     await bus.close();
     await reading;
     assert.deepEqual(out, [['A 14:31', 'B 14:31'], ['B 14:32']]);
+  });
+
+  test('a model that comes new makes the forecasts of what is held, a batch of many minutes too', async () => {
+    const minutes = madeUpMinutes(10, 310);
+    const cs205 = recipeOf('cs205');
+    const other = sensitiveModel(scalerOf(minutes, cs205), 'another', cs205);
+    let active = sensitiveModel(scalerOf(minutes));
+    const forecaster = new Forecaster({ current: () => ({ active }), close: async () => {} });
+    // Three hundred minutes in one batch; the windows keep rows of their own.
+    const held = forecaster.take(minutes.slice(0, 300).flat(), [], true);
+    active = other;
+    const taken = [...held, ...forecaster.take(minutes[300], held)];
+    for (const bars of minutes.slice(301)) taken.push(...forecaster.take(bars, taken));
+    const { forecasts } = await forecaster.forecast(taken, performance.now());
+    assert.deepEqual(bytesOf(forecasts), bytesOf(await undisturbed(minutes, other)));
   });
 });

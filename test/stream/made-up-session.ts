@@ -20,7 +20,14 @@ export function madeUpSession(minutes = 150, symbols = 30): Batch[] {
     for (const i of traded) closes[i] *= Math.exp(0.001 * random.normal());
     const forecasts = (noise: number) =>
       traded.map((i) => forecastOf(`S${i}`, OPEN + m + 1, closes[i], noise * random.normal(), 0.003));
-    batches.push({ bars: traded.map((i) => bar(`S${i}`, OPEN + m, closes[i])) }, { forecasts: forecasts(0.0003) });
+    const barOf = (i: number) => {
+      const [made, wide] = [
+        bar(`S${i}`, OPEN + m, closes[i], Math.floor(1000 * random.uniform())),
+        0.001 * random.uniform(),
+      ];
+      return { ...made, high: made.high * (1 + wide), low: made.low * (1 - wide) };
+    };
+    batches.push({ bars: traded.map(barOf) }, { forecasts: forecasts(0.0003) });
     batches.push({ shadow: forecasts(0.0001).map((it) => ({ ...it, model: 'shy', weightsHash: 'def456' })) });
   }
   return batches;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { type Bus, type NatsBus, natsBus } from '../../src/stream/index.ts';
+import { encodeJson } from '../../src/stream/nats-wire.ts';
 import { busConformance, closes, readerOf } from './bus-conformance.ts';
 import { bar, OPEN } from './fixtures.ts';
 import { natsServer } from './nats-server.ts';
@@ -73,6 +74,23 @@ test('since a moment: what was published before the subscription comes first', a
   const next = readerOf(await (await connect()).subscribe('bars', { name: 's', since: 0 as never }));
   assert.deepEqual(closes((await next())!.items), [1, 2]);
   assert.deepEqual(closes((await next())!.items), [3]);
+});
+
+test('JSON of others is read beside our records; a record of a newer version is passed over and told', async (t) => {
+  const { server, bus } = await open(t);
+  const told: string[] = [];
+  const reader = await natsBus({ url: server.url, notice: (line) => told.push(line) });
+  t.after(() => reader.close());
+  const next = readerOf(await reader.subscribe('bars', { name: 's' }));
+  const { connection } = (bus as NatsBus).nats;
+  connection.publish('bars.A', encodeJson('bars', bar('A', OPEN, 1)));
+  connection.publish('bars.A', Uint8Array.of(2, 0, 0, 0));
+  connection.publish('bars.A', Uint8Array.of(2, 1, 1, 1));
+  await connection.flush();
+  await bus.publish('bars', [bar('A', OPEN + 1, 2), bar('B', OPEN + 1, 3)]);
+  assert.deepEqual(closes((await next())!.items), [1, 2, 3]);
+  assert.deepEqual(reader.refused, { unknownFormat: 2 });
+  assert.deepEqual(told, ['messages of a newer barcast are passed over: update this one too']);
 });
 
 test('kill -9 of the server: publishers and subscribers go on by themselves, and nothing is lost or doubled', async (t) => {

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { headers } from '@nats-io/transport-node';
 import { Random } from '../../src/base/index.ts';
 import { fixedModel, natsBus } from '../../src/stream/index.ts';
-import { Decoder, encode, MESSAGE_LIMIT } from '../../src/stream/nats-wire.ts';
+import { Decoder, encode, encodeJson, MESSAGE_LIMIT } from '../../src/stream/nats-wire.ts';
 import { readerOf } from './bus-conformance.ts';
 import { bar, forecastOf, OPEN } from './fixtures.ts';
 import { natsServer } from './nats-server.ts';
@@ -12,7 +12,7 @@ import { bytesOf, madeUpMinutes, scalerOf, sensitiveModel } from './sensitive-mo
 import { joinForecasters, published, undisturbed } from './shared-support.ts';
 
 const bytes = (text: string) => new TextEncoder().encode(text);
-const good = encode('bars', bar('A', OPEN, 100));
+const good = encodeJson('bars', bar('A', OPEN, 100));
 const without = (name: string) => JSON.stringify({ ...JSON.parse(good), [name]: undefined });
 const withValue = (name: string, value: unknown) => JSON.stringify({ ...JSON.parse(good), [name]: value });
 
@@ -42,10 +42,13 @@ const HOSTILE: readonly (string | Uint8Array)[] = [
   'x'.repeat(MESSAGE_LIMIT + 1),
 ];
 
-/** Random bytes, and good messages with random damage. */
+const [goodRecord] = encode('bars', [bar('A', OPEN, 100)]) as Uint8Array[];
+
+/** Random bytes, a record that was cut short, or good JSON with random damage. */
 function randomMessage(random: Random): Uint8Array {
   const at = (n: number) => Math.floor(random.uniform() * n);
   if (random.uniform() < 0.5) return Uint8Array.from({ length: at(300) }, () => at(256));
+  if (random.uniform() < 0.2) return goodRecord.subarray(0, at(goodRecord.length));
   const damaged = bytes(good);
   for (let i = 0; i <= at(4); i++) damaged[at(damaged.length)] = at(256);
   return damaged;
@@ -68,7 +71,7 @@ test('the decoder takes what was encoded and nothing that is not an item', () =>
   }
   const forecasts = new Decoder('forecasts');
   const forecast = forecastOf('A', OPEN, 100, 0.001);
-  assert.deepEqual(forecasts.decode('forecasts.A', bytes(encode('forecasts', forecast))), forecast);
+  assert.deepEqual(forecasts.decode('forecasts.A', bytes(encodeJson('forecasts', forecast))), forecast);
   for (const name of Object.keys(forecast)) {
     const data = bytes(JSON.stringify({ ...forecast, [name]: null }));
     assert.equal(forecasts.decode('forecasts.A', data), 'notAnItem', name);

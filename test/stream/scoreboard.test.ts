@@ -188,6 +188,31 @@ describe('the scoreboard', () => {
     assert.deepEqual([board.report().waiting, board.report().unscored], [0, 0]);
   });
 
+  test('what is taken again from its JSON gives what it gave, volumes that are missing among it', () => {
+    const [{ scores }, again] = [setUp(), setUp()];
+    const written: string[] = [];
+    scores.onTaken = (taken) => written.push(JSON.stringify(taken));
+    for (let m = 0; m < 60; m++) {
+      const bars = Array.from({ length: 30 }, (_, s) => {
+        const made = bar(
+          `S${s}`,
+          OPEN + m,
+          100 + ((m * 31 + s * 7) % 10),
+          (m + s) % 3 === 0 ? Number.NaN : 100 + s + m,
+        );
+        return { ...made, high: made.close + ((s + m) % 4) / 10 };
+      });
+      scores.takeBars(bars);
+      scores.takeForecasts(bars.map((it) => forecastOf(it.symbol, OPEN + m + 1, it.close, 0.001)));
+    }
+    for (const line of written) again.scores.takeAgain(JSON.parse(line));
+    const [one, other] = [scores, again.scores].map((it) => JSON.stringify(it.snapshot()));
+    assert.equal(other, one);
+    const drift = scores.of(MODEL).drift();
+    assert.ok(drift.samples >= 2);
+    for (const monitor of drift.monitors.slice(3)) assert.ok(monitor.value! > 0 && monitor.value! < 1, monitor.name);
+  });
+
   test('the scaled skill divides each error by the width of the interval: no symbol drowns the others', () => {
     const { board, feed, note } = setUp();
     // A moves by whole percents and is forecast badly, B by hundredths of one and is forecast well.

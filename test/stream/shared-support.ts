@@ -93,10 +93,22 @@ export class ForecasterProcess {
   }
 }
 
-/** Waits until so many batches have been recorded and all of them are forecast. */
-export async function allForecast(bus: NatsBus, batches: number): Promise<void> {
+/** Waits until every bar that is stored is in a batch. @returns the sequence of the newest record */
+export async function allRecorded(bus: NatsBus): Promise<number> {
+  const bars = (await endsOf(bus.nats, 'BARS')).last;
+  while (true) {
+    // A minute may be more than one batch: what counts is how far the newest record goes.
+    const record = await bus.nats.manager.streams.getMessage('BATCHES', { last_by_subj: 'batches' });
+    if (record !== null && record.json<{ to: number }>().to >= bars) return record.seq;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** Waits until every bar that is stored is in a batch and every batch is forecast. */
+export async function allForecast(bus: NatsBus): Promise<void> {
   const work = await SharedWork.join(bus.nats, 'test', 2000);
-  while ((await work.state()).doneTo < batches) await new Promise((resolve) => setTimeout(resolve, 20));
+  const newest = await allRecorded(bus);
+  while ((await work.state()).doneTo < newest) await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
 /** Waits until something holds. */

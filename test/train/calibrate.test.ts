@@ -148,6 +148,36 @@ describe('intervals', () => {
     }
   });
 
+  it('widen where the market is louder than it was, and are not narrowed where it is quieter', () => {
+    const at = (seed: number, turbulence: number) => {
+      const { windows, decoded } = sample(seed, 39_000);
+      const random = new Random(seed);
+      // As loud as that in the first hour, and louder from hour to hour.
+      const hourly = (i: number) => 1 + 0.1 * hourOfSession(windows.asOf[i]);
+      const loud = Float64Array.from(windows.asOf, (_, i) => turbulence * hourly(i) * Math.exp(0.02 * random.normal()));
+      return { windows, decoded: { ...decoded, turbulence: loud } };
+    };
+    const fitted = at(1, 0.8);
+    const { calibration } = calibrate(fitted.windows, fitted.decoded, true);
+    const plain = calibrate(fitted.windows, sample(1, 39_000).decoded, true).calibration;
+    const widths = (calibrated: typeof calibration, { windows, decoded }: typeof fitted) => {
+      const { low, high } = applyCalibration(decoded, windows, calibrated);
+      return low.map((value, i) => high[i] - value);
+    };
+    const ratioTo = (turbulence: number) => {
+      const [loud, without] = [calibration, plain].map((it) => widths(it, at(1, turbulence)));
+      return loud.reduce((sum, value, i) => sum + value / without[i], 0) / loud.length;
+    };
+    const near = (found: number, expected: number) =>
+      assert.ok(Math.abs(found / expected - 1) < 0.01, `${found}, expected ${expected}`);
+    near(ratioTo(0.8), 1);
+    near(ratioTo(1.6), 2 ** 0.25);
+    near(ratioTo(0.4), 1);
+    near(ratioTo(80), Math.exp(0.25 * 1.5));
+    assert.ok(Math.abs(ratioTo(0) - 1) < 0.01, 'an unknown market is no storm');
+    assert.equal(plain.turbulence, undefined);
+  });
+
   it('take the last half hour of a half-day for that of a whole one', () => {
     const at = (iso: string) => hourOfSession(Math.round(Date.parse(iso) / 60_000));
     assert.deepEqual(
