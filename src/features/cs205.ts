@@ -89,10 +89,10 @@ function scale(windows: WindowSet, scaler: FittedScaler): WindowSet {
 }
 
 /** (targetClose - closeMin) / (closeMax - closeMin); NaN where targetClose is. */
-function targets({ targetClose }: WindowSet, scaler: FittedScaler): Float32Array {
+function targets({ targetClose }: WindowSet, scaler: FittedScaler, into?: Float32Array): Float32Array {
   const { closeMin, closeMax } = fitted(scaler);
   const span = spanOf(closeMin, closeMax);
-  const out = new Float32Array(targetClose.length);
+  const out = into ?? new Float32Array(targetClose.length);
   for (let w = 0; w < out.length; w++) out[w] = (targetClose[w] - closeMin) / span;
   return out;
 }

@@ -41,6 +41,12 @@ export class FlowRows {
     into[FLOW_NUMBERS * row] = flows.own(weights);
     into[FLOW_NUMBERS * row + 1] = blind ? 0 : flows.leading(weights);
   }
+
+  /** Fills those of a whole run, whose rows of `width` numbers are the ones from `first` to `end`. */
+  run(matrix: Float32Array, width: number, into: Float32Array, first: number, end: number): void {
+    this.begin();
+    for (let row = first; row < end; row++) this.next(matrix, row * width, into, row);
+  }
 }
 
 /** Undefined for a recipe without flows, and before the linear forecast has been fitted. */
@@ -62,7 +68,7 @@ export interface FlowStep {
 
 const BLOCKS = 64;
 
-/** How the flows of all rows are filled, in place, once the market's columns are. */
+/** How the flows of all rows are filled, in place, once the market's columns are; where those are made too, the flows are made with them. */
 export function* fillingFlows(
   { matrix, flows, runs }: WindowSet,
   { flows: columns, columns: width }: Pick<Recipe, 'flows' | 'columns'>,
@@ -81,9 +87,8 @@ export function flowsWork({ blocks, columns, width, scaler, windows }: FlowStep)
   return (block) => {
     const last = Math.floor(((block + 1) * runs) / blocks);
     for (let run = Math.floor((block * runs) / blocks); run < last; run++) {
-      rows.begin();
       const end = run + 1 < runs ? firstRow[run + 1] : flows.length / FLOW_NUMBERS;
-      for (let row = firstRow[run]; row < end; row++) rows.next(matrix, row * width, flows, row);
+      rows.run(matrix, width, flows, firstRow[run], end);
     }
   };
 }

@@ -16,7 +16,7 @@ export interface MarketRecord {
   readonly opens: Int32Array;
   /** `[S * 390, K]` */
   readonly factors: Float64Array;
-  /** `[S * 390, references]` */
+  /** `[S, references, 390]`: a symbol takes those of a few references, minute by minute. */
   readonly residuals: Float32Array;
   /** `[S * 390]` each. */
   readonly leader: Float32Array;
@@ -81,7 +81,8 @@ export function recordWork({ scaler, bars, longestQuietRun, record }: RecordStep
     for (let place = 0, at = index * SESSION_MINUTES; place < close - open; place++, at++) {
       const { factors, residuals, leader, turbulence, strain } = session.at(place);
       record.factors.set(factors, at * K);
-      record.residuals.set(residuals, at * n);
+      for (let j = 0, to = index * n * SESSION_MINUTES + place; j < n; j++, to += SESSION_MINUTES)
+        record.residuals[to] = residuals[j];
       record.leader[at] = leader;
       record.turbulence[at] = turbulence;
       record.strain[at] = strain;
@@ -118,9 +119,11 @@ export class RecordedMarket {
   #view(place: number): MarketMinute {
     const { factors, residuals, leader, turbulence, strain } = this.#record;
     const [K, n] = [this.#factors, this.#references];
+    const minute = place % SESSION_MINUTES;
+    const ofFirst = (place - minute) * n + minute;
     const view: MarketMinute = {
       factors: factors.subarray(place * K, (place + 1) * K),
-      residuals: residuals.subarray(place * n, (place + 1) * n),
+      residuals: Float32Array.from({ length: n }, (_, j) => residuals[ofFirst + j * SESSION_MINUTES]),
       leader: leader[place],
       turbulence: turbulence[place],
       strain: strain[place],

@@ -8,11 +8,11 @@
  */
 import type { MarketBars } from '../bars/index.ts';
 import { inPlace } from './fit-steps.ts';
-import { type FlowStep, fillingFlows, flowsWork } from './flow-rows.ts';
+import { type FlowStep, fillingFlows, flowRowsOf, flowsWork } from './flow-rows.ts';
 import { type MarketModel, marketOf } from './market-model.ts';
 import { type MarketRecord, RecordedMarket, type RecordStep, recordWork, roomForMarket } from './market-record.ts';
 import type { MarketMinute } from './market-tape.ts';
-import type { FittedScaler, MarketColumns, Recipe, WindowSet } from './recipe.ts';
+import type { FittedScaler, FlowColumns, MarketColumns, Recipe, WindowSet } from './recipe.ts';
 import { returnPartOf, SESSION_MINUTES } from './rows.ts';
 
 /** What tells the parts of a symbol's return that the market and its peers explain; one for each run of a symbol. */
@@ -159,17 +159,18 @@ export function fillMarketRow(
   matrix[at + columns.surprise] = volume === 0 ? 0 : volume - explainer.usualVolume(place);
 }
 
-/** Fills the market's columns of runs, some in a block. */
+/** Fills the market's columns of runs, some in a block, and the flows of each while its rows are at hand. */
 export interface FillStep {
   readonly kind: 'market';
   readonly blocks: number;
   readonly columns: MarketColumns;
+  readonly flows: FlowColumns | undefined;
   /** Place of a row's one-minute log return. */
   readonly logReturn: number;
   /** Numbers of a row. */
   readonly width: number;
   readonly scaler: FittedScaler;
-  readonly windows: Pick<WindowSet, 'symbols' | 'matrix' | 'runs'>;
+  readonly windows: Pick<WindowSet, 'symbols' | 'matrix' | 'flows' | 'runs'>;
   readonly record: MarketRecord;
 }
 
@@ -177,7 +178,7 @@ const BLOCKS = 64;
 
 /**
  * How the columns that a scaler is needed for are filled, in place: the market's, in two steps, the second one after the
- * first, and the flows'. Nothing to do for a recipe without them.
+ * first, and with them the flows'. Nothing to do for a recipe without them.
  * @param bars those that the windows were built from: the market is made of the references among them
  */
 export function* fillingMarket(
@@ -186,7 +187,7 @@ export function* fillingMarket(
   scaler: FittedScaler,
   bars: MarketBars,
 ): Generator<RecordStep | FillStep | FlowStep, void, void> {
-  const { symbols, matrix, runs } = windows;
+  const { symbols, matrix, flows, runs } = windows;
   const { market: columns, quiet, columns: width, oneMinuteReturns } = recipe;
   const model = columns && marketOf(scaler);
   if (columns !== undefined && model !== undefined && runs !== undefined) {
@@ -194,11 +195,10 @@ export function* fillingMarket(
     const longestQuietRun = quiet.longestRun;
     yield { kind: 'record', blocks: record.opens.length, scaler, bars, longestQuietRun, record };
     const blocks = Math.min(BLOCKS, runs.firstRow.length);
-    const rows = { symbols, matrix, runs };
+    const rows = { symbols, matrix, flows, runs };
     const logReturn = oneMinuteReturns.feature;
-    yield { kind: 'market', blocks, columns, logReturn, width, scaler, windows: rows, record };
-  }
-  yield* fillingFlows(windows, recipe, scaler);
+    yield { kind: 'market', blocks, columns, flows: recipe.flows, logReturn, width, scaler, windows: rows, record };
+  } else yield* fillingFlows(windows, recipe, scaler);
 }
 
 export function fillWork(step: FillStep): (block: number) => void {
@@ -207,6 +207,7 @@ export function fillWork(step: FillStep): (block: number) => void {
   const market = new RecordedMarket(record, model);
   const { matrix, symbols } = windows;
   const { symbol, firstRow, firstMinute } = windows.runs!;
+  const flows = flowRowsOf(step, scaler);
   const runs = firstRow.length;
   return (block) => {
     const first = Math.floor((block * runs) / blocks);
@@ -218,20 +219,14 @@ export function fillWork(step: FillStep): (block: number) => void {
       const begin = firstRow[run] * width;
       const end = run + 1 < runs ? firstRow[run + 1] * width : matrix.length;
       const firstPlace = market.placeOf(firstMinute[run]);
-      if (explainer instanceof FixedLoadings) {
+      if (explainer instanceof FixedLoadings)
         fillFixedRun(matrix, begin, end, width, columns, explainer, record, firstPlace);
-        continue;
-      }
-      for (let at = begin, place = firstPlace; at < end; at += width, place++)
-        fillMarketRow(
-          matrix,
-          at,
-          columns,
-          explainer,
-          market.at(place),
-          matrix[at + logReturn],
-          place % SESSION_MINUTES,
-        );
+      else
+        for (let at = begin, place = firstPlace; at < end; at += width, place++) {
+          const minute = place % SESSION_MINUTES;
+          fillMarketRow(matrix, at, columns, explainer, market.at(place), matrix[at + logReturn], minute);
+        }
+      flows?.run(matrix, width, windows.flows, firstRow[run], end / width);
     }
   };
 }
@@ -250,10 +245,16 @@ function fillFixedRun(
   const { factors, residuals } = record;
   const K = loadings.length;
   const references = residuals.length / record.leader.length;
-  let minute = firstPlace % SESSION_MINUTES;
+  const firstMinute = firstPlace % SESSION_MINUTES;
+  // Where the residuals of each peer's first minute are.
+  const session = (firstPlace - firstMinute) * references;
+  const ofPeers = Int32Array.from({ length: shares.length / 2 }, (_, p) => session + shares[2 * p] * SESSION_MINUTES);
+  let minute = firstMinute;
   for (let at = begin | 0, place = firstPlace | 0; at < end; at += width, place++, minute++) {
     matrix[at + explained] = returnPartOf(explainedBy(loadings, factors, place * K));
-    matrix[at + peers] = returnPartOf(addedBy(shares, residuals, place * references));
+    let added = 0;
+    for (let p = 0; p < ofPeers.length; p++) added += shares[2 * p + 1] * residuals[ofPeers[p] + minute];
+    matrix[at + peers] = returnPartOf(added);
     matrix[at + turbulence] = Math.sqrt(record.turbulence[place]);
     matrix[at + strain] = record.strain[place];
     matrix[at + leader] = record.leader[place];

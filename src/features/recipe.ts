@@ -145,8 +145,11 @@ export interface Recipe {
   readonly market?: MarketColumns;
   /** What the flows of past moves are made of; `fillMarket` makes them after the market's columns. */
   readonly flows?: FlowColumns;
-  /** `[N]` training targets, in the network's output units, of scaled windows with a known targetClose. */
-  targets(windows: WindowSet, scaler: FittedScaler): Float32Array;
+  /**
+   * `[N]` training targets, in the network's output units, of scaled windows with a known targetClose.
+   * @param into `[N]` to be filled instead of new memory
+   */
+  targets(windows: WindowSet, scaler: FittedScaler, into?: Float32Array): Float32Array;
   /** What outputs `[N, O]` of scaled windows stand for. */
   decode(output: Float32Array, windows: WindowSet, scaler: FittedScaler): DecodedOutputs;
   /**

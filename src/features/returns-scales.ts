@@ -175,13 +175,23 @@ export function scale(windows: WindowSet, scaler: FittedScaler, into?: Float32Ar
   return { ...windows, scaling: RETURNS_SCALING, scales };
 }
 
-/** `[N]` ln(targetClose / lastClose) / volatility, limited to +-{@link TARGET_LIMIT}; NaN where targetClose is. */
+/** ln(price / base) / volatility, limited to +-{@link TARGET_LIMIT}; NaN where the price is. */
+const scaledReturn = (price: number, base: number, volatility: number): number =>
+  Math.max(-TARGET_LIMIT, Math.min(TARGET_LIMIT, logRatio(price, base) / volatility));
+
+/** `[N]` returns to the horizon in volatilities. */
 export function scaledReturns({ lastClose, targetClose, volatility }: WindowSet): Float64Array {
   const out = new Float64Array(lastClose.length);
-  for (let w = 0; w < out.length; w++) {
-    const target = logRatio(targetClose[w], lastClose[w]) / volatility[w];
-    out[w] = Math.max(-TARGET_LIMIT, Math.min(TARGET_LIMIT, target));
-  }
+  for (let w = 0; w < out.length; w++) out[w] = scaledReturn(targetClose[w], lastClose[w], volatility[w]);
+  return out;
+}
+
+/** `[N]` what the linear forecast leaves over of them; NaN where targetClose is. */
+export function targets(windows: WindowSet, _scaler: FittedScaler, into?: Float32Array): Float32Array {
+  const { lastClose, targetClose, volatility, scales } = windows;
+  const out = into ?? new Float32Array(lastClose.length);
+  for (let w = 0, at = OWN_LINEAR; w < out.length; w++, at += S)
+    out[w] = scaledReturn(targetClose[w], lastClose[w], volatility[w]) - scales[at] / LINEAR_GAIN;
   return out;
 }
 

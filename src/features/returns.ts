@@ -10,7 +10,7 @@
 import type { DecodedOutputs, Recipe, WindowSet } from './recipe.ts';
 import { fit, fitting, fitWork, type ReturnsFitStep } from './returns-fit.ts';
 import { COLUMNS, F, RETURNS_ROWS, STRAIN, TURBULENCE, WINDOW_LENGTH } from './returns-rows.ts';
-import { linearOf, liquidityOf, scale, scaledReturns } from './returns-scales.ts';
+import { linearOf, liquidityOf, scale, targets } from './returns-scales.ts';
 
 /** Quantile levels of the outputs: the middles of 15 equal parts, so that their mean is the forecast's. */
 export const QUANTILE_LEVELS = Array.from({ length: 15 }, (_, i) => (2 * i + 1) / 30);
@@ -19,14 +19,6 @@ const O = QUANTILE_LEVELS.length;
 const [LOW, HIGH] = [1, 13];
 /** The interval's ends lie at least this many volatilities from the forecast. */
 const LEAST_DISTANCE = 0.02;
-
-/** `[N]` what the linear forecast leaves over; NaN where targetClose is. */
-function targets(windows: WindowSet): Float32Array {
-  const wanted = scaledReturns(windows);
-  const out = new Float32Array(wanted.length);
-  for (let w = 0; w < out.length; w++) out[w] = wanted[w] - linearOf(windows, w);
-  return out;
-}
 
 /** The linear forecast and the mean of the quantiles, times the volatility; the interval's ends are two of them. */
 function decode(output: Float32Array, windows: WindowSet): DecodedOutputs {

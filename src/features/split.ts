@@ -27,10 +27,10 @@ export function chronologicalSplit(windows: WindowSet, share: number): Chronolog
   const { asOf } = windows;
   const N = asOf.length;
   checkShare(share);
-  const minutes = byMinute(asOf);
-  const cut = share === 0 || N === 0 ? Number.POSITIVE_INFINITY : cutOf(minutes, Math.floor(share * N));
+  const rising = risingStretches(asOf);
+  const cut = share === 0 || N === 0 ? Number.POSITIVE_INFINITY : cutOf(byMinute(asOf, rising), Math.floor(share * N));
   const { windowLength, horizonMinutes } = recipeOf(windows.recipe);
-  const training = indicesBetween(asOf, minutes, Number.NEGATIVE_INFINITY, cut - horizonMinutes - windowLength);
+  const training = indicesBetween(asOf, rising, Number.NEGATIVE_INFINITY, cut - horizonMinutes - windowLength);
   if (training.length === 0) {
     throw new BarcastError(
       'BARCAST_E_TOO_FEW_WINDOWS',
@@ -38,7 +38,14 @@ export function chronologicalSplit(windows: WindowSet, share: number): Chronolog
       'take a longer span of bars',
     );
   }
-  return { training, validation: indicesBetween(asOf, minutes, cut, Number.POSITIVE_INFINITY), cut };
+  return { training, validation: indicesBetween(asOf, rising, cut, Number.POSITIVE_INFINITY), cut };
+}
+
+/** Where stretches of numbers that do not fall begin, and the end: in a window set one stretch a symbol. */
+function risingStretches(asOf: Int32Array): number[] {
+  const begins = [0];
+  for (let w = 1; w < asOf.length; w++) if (asOf[w] < asOf[w - 1]) begins.push(w);
+  return [...begins, asOf.length];
 }
 
 /** How many windows there are of each minute, from the first one's on. */
@@ -47,13 +54,12 @@ interface ByMinute {
   readonly counts: Int32Array;
 }
 
-function byMinute(asOf: Int32Array): ByMinute {
-  let first = asOf.length > 0 ? asOf[0] : 0;
+function byMinute(asOf: Int32Array, rising: readonly number[]): ByMinute {
+  let first = asOf[0];
   let last = first;
-  for (let w = 0; w < asOf.length; w++) {
-    const minute = asOf[w];
-    if (minute < first) first = minute;
-    if (minute > last) last = minute;
+  for (let s = 0; s + 1 < rising.length; s++) {
+    first = Math.min(first, asOf[rising[s]]);
+    last = Math.max(last, asOf[rising[s + 1] - 1]);
   }
   const counts = new Int32Array(last - first + 1);
   for (let w = 0; w < asOf.length; w++) counts[asOf[w] - first]++;
@@ -84,12 +90,30 @@ export function randomSplit(windows: WindowSet, share: number, seed: number): Sp
 }
 
 /** The windows with from <= asOf < to. */
-function indicesBetween(asOf: Int32Array, { first, counts }: ByMinute, from: number, to: number): Int32Array {
+function indicesBetween(asOf: Int32Array, rising: readonly number[], from: number, to: number): Int32Array {
+  const ends: number[] = [];
   let count = 0;
-  for (let m = 0; m < counts.length; m++) if (first + m >= from && first + m < to) count += counts[m];
+  for (let s = 0; s + 1 < rising.length; s++) {
+    const first = firstFrom(asOf, rising[s], rising[s + 1], from);
+    const end = firstFrom(asOf, first, rising[s + 1], to);
+    ends.push(first, end);
+    count += end - first;
+  }
   const found = new Int32Array(count);
-  for (let w = 0, i = 0; i < count; w++) if (asOf[w] >= from && asOf[w] < to) found[i++] = w;
+  for (let s = 0, i = 0; s < ends.length; s += 2) for (let w = ends[s]; w < ends[s + 1]; w++) found[i++] = w;
   return found;
+}
+
+/** The first of the places from `begin` to `end`, between which the numbers do not fall, that holds `least` or more. */
+function firstFrom(numbers: Int32Array, begin: number, end: number, least: number): number {
+  let low = begin;
+  let high = end;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (numbers[middle] < least) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 function checkShare(share: number): void {

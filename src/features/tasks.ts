@@ -94,7 +94,7 @@ function fillRunsWork(task: FillTask): (block: number) => void {
     fillRuns(bars, recipe, options, runFields, runs[block], runs[block + 1], arrays, firstWindow[block]);
 }
 
-/** A recipe's own functions work on this many windows at a time: what they allocate stays in the cache. */
+/** A recipe's own functions work on this many windows at a time: what one writes and the next reads stays in the cache. */
 const WINDOWS_AT_ONCE = 1024;
 
 function scaleWork(task: ScaleTask): (block: number) => void {
@@ -107,7 +107,7 @@ function scaleWork(task: ScaleTask): (block: number) => void {
     for (let from = block * windowsABlock; from < end; from += WINDOWS_AT_ONCE) {
       const to = Math.min(end, from + WINDOWS_AT_ONCE);
       const scaled = recipe.scale(rangeOfWindows(windows, from, to), scaler, scales.subarray(from * S, to * S));
-      targets.set(recipe.targets(scaled, scaler), from);
+      recipe.targets(scaled, scaler, targets.subarray(from, to));
     }
   };
 }

@@ -2,12 +2,7 @@
 import { cpus } from 'node:os';
 import { type DuckDBConnection, DuckDBDataChunk, DuckDBInstance, DuckDBTypeId, type JS } from '@duckdb/node-api';
 import { BarcastError, systemErrorCode, toBarcastError } from '../base/index.ts';
-
-/** Well under the gigabyte an ingest may take, with room for Node; what does not fit spills to the temporary folder. */
-const MEMORY_LIMIT = '384MB';
-
-/** What a read takes beside the columns that it fills: some row groups. */
-export const READ_MEMORY_LIMIT = MEMORY_LIMIT;
+import { MEMORY_LIMIT } from './memory.ts';
 
 /** @param temporaryDirectory made when something is spilled there */
 export function openDatabase(temporaryDirectory: string): Promise<DuckDBInstance> {

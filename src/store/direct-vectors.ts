@@ -3,13 +3,13 @@
  * the one that `@duckdb/node-api` brings, called through koffi. That package makes four objects and a copy of every
  * vector of 2,048 numbers, which for millions of rows costs more than to decode them.
  *
- * The database is one of its own, in memory and for reading files alone; it is opened at the first query and kept.
+ * The database is one of its own, in memory and for reading files alone; it is opened at a thread's first query and kept.
  */
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import koffi from 'koffi';
-import { READ_MEMORY_LIMIT } from './database.ts';
+import { MEMORY_LIMIT } from './memory.ts';
 import type { TakenChunk } from './vectors.ts';
 
 const LIBRARIES: Partial<Record<NodeJS.Platform, string>> = { linux: 'libduckdb.so', darwin: 'libduckdb.dylib' };
@@ -73,7 +73,7 @@ function open(): Database | null {
     const connection: [Pointer | null] = [null];
     if (library.connect(database[0], connection) !== 0) return null;
     // The thread that fetches decodes: handing chunks over costs more than a second thread brings.
-    const settings = ['threads = 1', `memory_limit = '${READ_MEMORY_LIMIT}'`, 'autoinstall_known_extensions = false'];
+    const settings = ['threads = 1', `memory_limit = '${MEMORY_LIMIT}'`, 'autoinstall_known_extensions = false'];
     const failed = settings.some((setting) => library.query(connection[0], `set ${setting}`, {}) !== 0);
     library.disconnect(connection);
     return failed ? null : { library, database: database[0]! };
@@ -85,10 +85,15 @@ function open(): Database | null {
 /** The event loop has its turn after so many chunks: a few milliseconds. */
 const CHUNKS_AT_ONCE = 64;
 
+/** Whether the library is to be had. */
+export function canReadDirectly(): boolean {
+  opened ??= LIBRARIES[process.platform] === undefined ? null : open();
+  return opened !== null;
+}
+
 /** A query's chunks, each until the next one is asked for; undefined where the library is not to be had. */
 export function directChunksOf(sql: string): AsyncGenerator<TakenChunk> | undefined {
-  opened ??= LIBRARIES[process.platform] === undefined ? null : open();
-  return opened === null ? undefined : chunks(opened, sql);
+  return canReadDirectly() ? chunks(opened!, sql) : undefined;
 }
 
 async function* chunks({ library, database }: Database, sql: string): AsyncGenerator<TakenChunk> {

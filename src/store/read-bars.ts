@@ -3,16 +3,24 @@ import type { DuckDBConnection } from '@duckdb/node-api';
 import type { MarketBars } from '../bars/index.ts';
 import type { Allocate } from '../base/index.ts';
 import { quoted, selectRows } from './database.ts';
-import { directChunksOf } from './direct-vectors.ts';
+import { canReadDirectly, directChunksOf } from './direct-vectors.ts';
+import { fill } from './fill.ts';
+import { fillingThreads, fillOnThreads } from './fill-threads.ts';
 import { type Manifest, relation, segmentsOf } from './manifest.ts';
+import { cutParts, type Placed, type Span } from './parts.ts';
 import type { ReadQuery } from './store.ts';
 import { takenChunks } from './vectors.ts';
 
 /** Tells symbols apart, at less cost than their names. */
 const MARK = '(hash(symbol) & 1073741823)::INTEGER as mark';
 
+/** Fewer rows than this are there before another thread has begun. */
+const LEAST_SHARED_ROWS = 1_000_000;
+
 /** Rows of one symbol in one segment: they stand together there, in order of time. */
-interface Piece {
+interface Found {
+  /** Its place among the segments that are read. */
+  readonly segment: number;
   readonly symbol: string;
   readonly mark: number;
   readonly rows: number;
@@ -25,6 +33,7 @@ interface Piece {
 /**
  * Two passes: the pieces tell where every row goes; then the values come in the order of the segments, which DuckDB
  * keeps, and nothing is sorted.
+ * @param shares into how many parts the second pass is cut, for threads; by the rows when left out
  */
 export async function readBars(
   connection: DuckDBConnection,
@@ -32,56 +41,58 @@ export async function readBars(
   manifest: Manifest,
   query: ReadQuery,
   allocate: Allocate,
+  shares?: number,
 ): Promise<MarketBars> {
   const wanted = query.symbols === undefined ? undefined : [...new Set(query.symbols)].sort();
-  const span = spanOf(directory, manifest, query, wanted);
+  const span = spanOf(manifest, query, wanted);
   if (span === undefined) return { symbols: [], offsets: Int32Array.of(0), ...columnsIn(allocate, 0) };
+  const rowsOf = ({ segments, condition }: Span) => `${relation(directory, 'bars', segments)} where ${condition}`;
   const found = (await selectRows(
     connection,
-    `select symbol, ${MARK}, count(*)::INTEGER as rows, min(minute) as first, max(minute) as last
-     from ${span} group by file_index, symbol order by file_index, symbol`,
-  )) as unknown as Piece[];
+    `select file_index::INTEGER as segment, symbol, ${MARK}, count(*)::INTEGER as rows, min(minute) as first,
+       max(minute) as last
+     from ${rowsOf(span)} group by file_index, symbol order by file_index, symbol`,
+  )) as unknown as Found[];
   const { condition, pieces } = wanted === undefined ? { condition: 'true', pieces: found } : choose(found, wanted);
   const plan = layOut(pieces);
-  const columns = columnsIn(allocate, plan.offsets.at(-1)!);
-  const rows = `select ${MARK}, minute, open, high, low, close, volume from ${span} and (${condition})`;
-  await fillPieces(connection, rows, pieces, plan.starts, [
-    columns.minute,
-    columns.open,
-    columns.high,
-    columns.low,
-    columns.close,
-    columns.volume,
-  ]);
+  const rows = plan.offsets.at(-1)!;
+  const columns = columnsIn(allocate, rows);
+  const canShare = columns.minute.buffer instanceof SharedArrayBuffer && canReadDirectly();
+  const count = canShare ? (shares ?? (rows < LEAST_SHARED_ROWS ? 1 : fillingThreads())) : 1;
+  const asked = { segments: span.segments, condition: `${span.condition} and (${condition})` };
+  const parts = cutParts(asked, plan.placed, count).map((stretches) =>
+    stretches.map(({ span: own, pieces: ofIt }) => ({
+      sql: `select ${MARK}, minute, open, high, low, close, volume from ${rowsOf(own)}`,
+      pieces: ofIt,
+    })),
+  );
+  const { minute, open, high, low, close, volume } = columns;
+  const numbers = [minute, open, high, low, close, volume];
+  const chunksOf = (sql: string) => directChunksOf(sql) ?? takenChunks(connection, sql);
+  await (count > 1 ? fillOnThreads(parts, numbers, chunksOf) : fill(parts.flat(), numbers, chunksOf));
   for (const s of plan.mixed) sortByMinute(columns, plan.offsets[s]!, plan.offsets[s + 1]!);
   return { symbols: plan.symbols, offsets: plan.offsets, ...columns };
 }
 
 /**
- * The rows of a query's minutes, and of all symbols from the first wanted one to the last, as SQL to select from. A list
- * of symbols would be turned into a join, and a join does not keep the order of its rows.
+ * The rows of a query's minutes, and of all symbols from the first wanted one to the last. A list of symbols would be
+ * turned into a join, and a join does not keep the order of its rows.
  */
-function spanOf(
-  directory: string,
-  manifest: Manifest,
-  { from, to }: ReadQuery,
-  wanted: readonly string[] | undefined,
-): string | undefined {
+function spanOf(manifest: Manifest, { from, to }: ReadQuery, wanted: readonly string[] | undefined): Span | undefined {
   if (wanted?.length === 0) return undefined;
   const conditions = ['true'];
   if (wanted !== undefined) conditions.push(`symbol between ${quoted(wanted[0]!)} and ${quoted(wanted.at(-1)!)}`);
   if (from !== undefined) conditions.push(`minute >= ${from}`);
   if (to !== undefined) conditions.push(`minute < ${to}`);
   const segments = segmentsOf(manifest, { symbols: wanted, from, to });
-  if (segments.length === 0) return undefined;
-  return `${relation(directory, 'bars', segments)} where ${conditions.join(' and ')}`;
+  return segments.length === 0 ? undefined : { segments, condition: conditions.join(' and ') };
 }
 
 /** Wanted symbols that lie in more runs than this are picked out of all rows between the first and the last. */
 const MOST_RUNS = 4;
 
 /** Which of the rows to ask for, and their pieces, those that nobody wants among them. */
-function choose(found: readonly Piece[], wanted: readonly string[]): { condition: string; pieces: readonly Piece[] } {
+function choose(found: readonly Found[], wanted: readonly string[]): { condition: string; pieces: readonly Found[] } {
   const isWanted = new Set(wanted);
   const runs: [first: string, last: string][] = [];
   let inRun = false;
@@ -102,20 +113,20 @@ function choose(found: readonly Piece[], wanted: readonly string[]): { condition
 interface Layout {
   readonly symbols: readonly string[];
   readonly offsets: Int32Array;
-  /** By piece: its first row. */
-  readonly starts: Int32Array;
+  /** The pieces, each with its place. */
+  readonly placed: readonly Placed[];
   /** Symbols whose pieces overlap in time, which must be sorted once they are filled. */
   readonly mixed: readonly number[];
 }
 
-function layOut(pieces: readonly Piece[]): Layout {
+function layOut(pieces: readonly Found[]): Layout {
   const bySymbol = Map.groupBy(
     [...pieces.keys()].filter((index) => !pieces[index]!.unwanted),
     (index) => pieces[index]!.symbol,
   );
   const symbols = [...bySymbol.keys()].sort();
   const offsets = new Int32Array(symbols.length + 1);
-  const starts = new Int32Array(pieces.length);
+  const starts = new Int32Array(pieces.length).fill(-1);
   const mixed: number[] = [];
   for (const [s, symbol] of symbols.entries()) {
     const own = bySymbol.get(symbol)!.sort((a, b) => pieces[a]!.first - pieces[b]!.first);
@@ -127,7 +138,14 @@ function layOut(pieces: readonly Piece[]): Layout {
     }
     offsets[s + 1] = row;
   }
-  return { symbols, offsets, starts, mixed };
+  const placed = pieces.map(({ segment, symbol, mark, rows }, index) => ({
+    segment,
+    symbol,
+    mark,
+    rows,
+    start: starts[index]!,
+  }));
+  return { symbols, offsets, placed, mixed };
 }
 
 type Columns = Pick<MarketBars, 'minute' | 'open' | 'high' | 'low' | 'close' | 'volume'>;
@@ -143,39 +161,6 @@ function columnsIn(allocate: Allocate, rows: number): Columns {
     close: numbers(),
     volume: numbers(),
   };
-}
-
-/** Puts a stream of rows, piece after piece, where each piece belongs. */
-async function fillPieces(
-  connection: DuckDBConnection,
-  sql: string,
-  pieces: readonly Piece[],
-  starts: Int32Array,
-  columns: readonly (Int32Array | Float64Array)[],
-): Promise<void> {
-  let piece = 0;
-  let done = 0; // rows of that piece
-  for await (const chunk of directChunksOf(sql) ?? takenChunks(connection, sql)) {
-    const count = chunk.rows;
-    for (let row = 0; row < count; ) {
-      const { symbol, mark, rows, unwanted } = pieces[piece]!;
-      // What all of this rests on is looked at, once a chunk.
-      if (row === 0 && chunk.first(0) !== mark)
-        throw new Error(`the rows of ${symbol} are not where the segment should have them`);
-      const taken = Math.min(rows - done, count - row);
-      if (!unwanted) {
-        const start = starts[piece]! + done;
-        for (let index = 0; index < columns.length; index++)
-          chunk.copy(index + 1, row, columns[index]!.subarray(start, start + taken));
-      }
-      row += taken;
-      done += taken;
-      if (done < rows) continue;
-      piece++;
-      done = 0;
-    }
-  }
-  if (piece < pieces.length) throw new Error(`the rows end before those of ${pieces[piece]!.symbol}`);
 }
 
 function sortByMinute(columns: Columns, start: number, end: number): void {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Random } from '../../src/base/index.ts';
 import {
   buildWindows,
   chronologicalSplit,
@@ -29,6 +30,27 @@ test('no minute that a training window or target uses is used by a validation wi
       assert.ok(oneMinuteMore > share * windows.asOf.length, 'the part could have been larger');
       const purged = windows.asOf.length - training.length - validation.length;
       assert.equal(purged, windows.asOf.filter((asOf) => asOf < cut && asOf >= cut - 65).length);
+    }
+  }
+});
+
+test('windows in any order are split as those of each minute are counted', () => {
+  const sorted = windowsOf(5);
+  const order = Int32Array.from(sorted.asOf.keys());
+  new Random(9).shuffle(order);
+  for (const windows of [sorted, selectWindows(sorted, order), selectWindows(sorted, order.toSorted().reverse())]) {
+    const { asOf } = windows;
+    const minutes = [...new Set(asOf)].sort((a, b) => a - b);
+    for (const share of [0.01, 0.15, 0.6]) {
+      const from = (minute: number) => [...asOf.keys()].filter((w) => asOf[w] >= minute);
+      const cut = minutes.find((minute) => from(minute).length <= share * asOf.length) ?? minutes.at(-1)!;
+      const split = chronologicalSplit(windows, share);
+      assert.equal(split.cut, cut);
+      assert.deepEqual([...split.validation], from(cut));
+      assert.deepEqual(
+        [...split.training],
+        [...asOf.keys()].filter((w) => asOf[w] + 65 < cut),
+      );
     }
   }
 });
