@@ -31,11 +31,8 @@ export interface Nats {
 const OLDEST_SERVER = [2, 9] as const;
 const RECONNECT_MS = 200;
 const DAY_MS = 86_400_000;
-/**
- * How long a message id is remembered, which makes a repeat harmless; ten times as long as a batch may go without an
- * answer. nats-server looks through all the ids that it remembers each time it collects garbage.
- */
-export const DUPLICATE_WINDOW_MS = 20_000;
+/** How long a message id is remembered, which makes a repeat harmless; sixty times as long as a batch may go without an answer. */
+export const DUPLICATE_WINDOW_MS = 120_000;
 
 const STREAM_OF: Readonly<Record<Topic, string>> = { bars: 'BARS', forecasts: 'FORECASTS', shadow: 'SHADOW' };
 export const streamOf = (topic: Topic): string => STREAM_OF[topic];
@@ -43,12 +40,19 @@ export const streamOf = (topic: Topic): string => STREAM_OF[topic];
 export const BATCHES = 'BATCHES';
 export const BATCHES_SUBJECT = 'batches';
 
+/**
+ * Messages of one subject, a symbol's, that a stream keeps. nats-server 2.9 writes a stream that is bounded so, and not
+ * by messages in all or bytes, to files of 4 MB instead of 8: growing the buffer of a file to its full size is what the
+ * slowest forecasts waited for.
+ */
+const MOST_OF_A_SYMBOL = 1_000_000;
+
 /** Every stream is bounded: by age, and by messages against a flood. The log of batches always keeps its newest record. */
 const STREAMS = [
-  { name: 'BARS', subjects: ['bars.>'], days: 7, messages: 200_000_000 },
-  { name: 'FORECASTS', subjects: ['forecasts.>'], days: 30, messages: 500_000_000 },
-  { name: 'SHADOW', subjects: ['shadow.>'], days: 30, messages: 500_000_000 },
-  { name: BATCHES, subjects: [BATCHES_SUBJECT], days: 0, messages: 2_000_000 },
+  { name: 'BARS', subjects: ['bars.>'], days: 7, most: MOST_OF_A_SYMBOL },
+  { name: 'FORECASTS', subjects: ['forecasts.>'], days: 30, most: MOST_OF_A_SYMBOL },
+  { name: 'SHADOW', subjects: ['shadow.>'], days: 30, most: MOST_OF_A_SYMBOL },
+  { name: BATCHES, subjects: [BATCHES_SUBJECT], days: 0, most: 2_000_000 },
 ];
 
 /** Connects, checks the server and makes the streams that are not there. @throws BARCAST_E_NETWORK, BARCAST_E_BUS, BARCAST_E_USAGE */
@@ -155,7 +159,7 @@ async function checkServer(connection: NatsConnection): Promise<JetStreamManager
 
 /** Streams that somebody made beforehand stay as they are, as long as they take our subjects. */
 async function ensureStreams(manager: JetStreamManager, replicas: number): Promise<void> {
-  for (const { name, subjects, days, messages } of STREAMS) {
+  for (const { name, subjects, days, most } of STREAMS) {
     try {
       const info = await manager.streams.info(name).catch(() => undefined);
       if (info !== undefined) {
@@ -169,7 +173,7 @@ async function ensureStreams(manager: JetStreamManager, replicas: number): Promi
         retention: RetentionPolicy.Limits,
         num_replicas: replicas,
         max_age: nanos(days * DAY_MS),
-        max_msgs: messages,
+        max_msgs_per_subject: most,
         max_msg_size: MESSAGE_LIMIT,
         duplicate_window: nanos(DUPLICATE_WINDOW_MS),
         allow_direct: true,
