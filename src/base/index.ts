@@ -4,4 +4,5 @@ export * from './errors.ts';
 export * from './files.ts';
 export * from './progress.ts';
 export * from './random.ts';
+export * from './sorted.ts';
 export * from './time.ts';

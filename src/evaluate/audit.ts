@@ -9,7 +9,7 @@
  * It cannot see what was leaked by hand: a choice made after looking at the test days.
  */
 import type { MarketBars } from '../bars/index.ts';
-import { BarcastError, epochMinute, hashText, isoOfMinute, Random } from '../base/index.ts';
+import { BarcastError, epochMinute, hashText, isoOfMinute, lowerBound, Random } from '../base/index.ts';
 import {
   buildWindows,
   chronologicalSplit,
@@ -299,12 +299,7 @@ function checkSplit(bars: MarketBars, recipe: Recipe, seed: number, tally: Tally
 }
 
 function anyWithin(sorted: readonly number[], low: number, high: number): boolean {
-  let [from, to] = [0, sorted.length];
-  while (from < to) {
-    const middle = (from + to) >>> 1;
-    if (sorted[middle] < low) from = middle + 1;
-    else to = middle;
-  }
+  const from = lowerBound(sorted, low);
   return from < sorted.length && sorted[from] <= high;
 }
 

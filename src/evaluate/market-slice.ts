@@ -1,6 +1,6 @@
 /** Parts of a market's bars by time, and the sessions they lie in. */
 import { dayOf, type MarketBars, type Session, sessionsBetween } from '../bars/index.ts';
-import { epochMinute } from '../base/index.ts';
+import { epochMinute, lowerBound } from '../base/index.ts';
 
 /** The bars with `from <= minute < to`; the symbols stay, also those left without a bar. */
 export function sliceBars(bars: MarketBars, from: number, to: number): MarketBars {
@@ -44,14 +44,4 @@ export function sessionsOf({ minute }: MarketBars): Session[] {
   return sessionsBetween(dayOf(epochMinute(first)), dayOf(epochMinute(last))).filter(({ open }) =>
     utcDays.has(Math.floor(open / 1440)),
   );
-}
-
-/** The first place in [low, high) whose value is not below the wanted one; the values ascend. */
-function lowerBound(values: Int32Array, wanted: number, low: number, high: number): number {
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (values[middle] < wanted) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }

@@ -1,6 +1,6 @@
 /** One symbol's one-minute log returns, bar by bar, by the rules of `rows.ts`: what the market's factors are made of. */
 import { type MarketBars, sessionAt } from '../bars/index.ts';
-import type { EpochMinute } from '../base/index.ts';
+import { type EpochMinute, lowerBound } from '../base/index.ts';
 import { isUsable, logReturnOf } from './rows.ts';
 
 /**
@@ -26,7 +26,7 @@ export function visitReturns(
   let sessionClose = 0;
   let previous = -1; // the run's last bar
   const end = bars.offsets[index + 1];
-  for (let bar = firstBarFrom(minute, bars.offsets[index], end, from); bar < end; bar++) {
+  for (let bar = lowerBound(minute, from, bars.offsets[index], end); bar < end; bar++) {
     const now = minute[bar];
     if (now >= to) break;
     if (now < sessionOpen || now >= sessionClose) {
@@ -44,16 +44,4 @@ export function visitReturns(
     visit(now, logReturnOf(close[bar], begins ? open[bar] : close[previous]), begins, sessionOpen);
     previous = bar;
   }
-}
-
-/** The first of the bars from `begin` to `end` with `minute >= from`; they rise. */
-function firstBarFrom(minute: Int32Array, begin: number, end: number, from: number): number {
-  let low = begin;
-  let high = end;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (minute[middle] < from) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }

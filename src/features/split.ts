@@ -1,5 +1,5 @@
 /** Parts of a window set: by time with a purge, at random as the reference project did it, or by hand. */
-import { BarcastError, Random } from '../base/index.ts';
+import { BarcastError, lowerBound, Random } from '../base/index.ts';
 import type { WindowSet } from './recipe.ts';
 import { recipeOf } from './recipes.ts';
 
@@ -94,26 +94,14 @@ function indicesBetween(asOf: Int32Array, rising: readonly number[], from: numbe
   const ends: number[] = [];
   let count = 0;
   for (let s = 0; s + 1 < rising.length; s++) {
-    const first = firstFrom(asOf, rising[s], rising[s + 1], from);
-    const end = firstFrom(asOf, first, rising[s + 1], to);
+    const first = lowerBound(asOf, from, rising[s], rising[s + 1]);
+    const end = lowerBound(asOf, to, first, rising[s + 1]);
     ends.push(first, end);
     count += end - first;
   }
   const found = new Int32Array(count);
   for (let s = 0, i = 0; s < ends.length; s += 2) for (let w = ends[s]; w < ends[s + 1]; w++) found[i++] = w;
   return found;
-}
-
-/** The first of the places from `begin` to `end`, between which the numbers do not fall, that holds `least` or more. */
-function firstFrom(numbers: Int32Array, begin: number, end: number, least: number): number {
-  let low = begin;
-  let high = end;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (numbers[middle] < least) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }
 
 function checkShare(share: number): void {

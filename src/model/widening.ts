@@ -31,11 +31,11 @@ const STRAIN_LIMIT = 0.3;
 /** Turbulence counts up to this far above the usual one: four and a half times as much. */
 const TURBULENCE_LIMIT = 1.5;
 
-export const strainFactor = (strain: number, { usual, slope }: StrainResponse): number =>
+const strainFactor = (strain: number, { usual, slope }: StrainResponse): number =>
   slope === 0 ? 1 : Math.exp(slope * Math.max(-STRAIN_LIMIT, Math.min(STRAIN_LIMIT, strain - usual)));
 
 /** @param turbulence 0 while the market is unknown, which widens nothing */
-export function turbulenceFactor(turbulence: number, hour: number, { usual, slope }: TurbulenceResponse): number {
+function turbulenceFactor(turbulence: number, hour: number, { usual, slope }: TurbulenceResponse): number {
   if (!(turbulence > 0)) return 1;
   return Math.exp(slope * Math.max(0, Math.min(TURBULENCE_LIMIT, Math.log(turbulence) - usual[hour])));
 }

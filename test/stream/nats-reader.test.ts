@@ -4,6 +4,7 @@ import { headers, type MsgHdrs } from '@nats-io/transport-node';
 import { connectNats, disconnectNats } from '../../src/stream/nats-connection.ts';
 import { hasHeader, readStream } from '../../src/stream/nats-reader.ts';
 import { natsServer } from './nats-server.ts';
+import { until } from './shared-support.ts';
 
 const MARK = 'Barcast-End';
 
@@ -92,11 +93,17 @@ test('a request for messages that is idle is not made anew every few seconds: th
       requests.push(message.json());
     },
   });
+  let heartbeats = 0;
+  nats.connection.subscribe('_INBOX.>', {
+    callback: (_error, message) => {
+      if (message.headers?.code === 100) heartbeats++;
+    },
+  });
   const stop = new AbortController();
   const reading = (async () => {
     for await (const _ of readStream(nats, 'BARS', { sequence: 1 }, stop.signal));
   })();
-  await new Promise((resolve) => setTimeout(resolve, 3500));
+  await until(() => heartbeats >= 3);
   stop.abort();
   await reading;
   assert.equal(requests.length, 1);

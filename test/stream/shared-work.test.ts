@@ -4,7 +4,7 @@ import { type TestContext, test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { jetstream } from '@nats-io/jetstream';
 import { encodeRecord } from '../../src/stream/batch-log.ts';
-import { BATCHES_SUBJECT, connectNats, disconnectNats } from '../../src/stream/nats-connection.ts';
+import { BATCHES, BATCHES_SUBJECT, connectNats, disconnectNats } from '../../src/stream/nats-connection.ts';
 import { SharedWork } from '../../src/stream/shared-work.ts';
 import { OPEN } from './fixtures.ts';
 import { natsServer } from './nats-server.ts';
@@ -24,7 +24,7 @@ async function setUp(t: TestContext) {
   const work = await SharedWork.join(nats, 'test', ANSWER_MS);
   const recordOf = (bar: number) => encodeRecord({ from: bar, to: bar, minute: OPEN });
   const publish = (bar: number) => jetstream(nats.connection).publish(BATCHES_SUBJECT, recordOf(bar));
-  return { url, work, recordOf, publish, batches: work.batches(stop.signal) };
+  return { url, nats, work, recordOf, publish, batches: work.batches(stop.signal) };
 }
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -51,15 +51,15 @@ test('a batch is fresh when it is handed out just now and for the first time, ho
 });
 
 test('a batch that was handed out while the process stood still is not fresh', async (t) => {
-  const { url, recordOf, batches } = await setUp(t);
+  const { url, nats, recordOf, batches } = await setUp(t);
   const asked = batches.next();
   const stored = new Int32Array(new SharedArrayBuffer(4));
   const workerData = { url, record: recordOf(1), stored };
   const other = new Worker(new URL('./publish-worker.ts', import.meta.url), { workerData });
   const ended = once(other, 'exit');
   await once(other, 'message');
-  // Long enough for the request to be there.
-  await pause(200);
+  const isAsked = async () => (await nats.manager.consumers.info(BATCHES, 'forecasters-test')).num_waiting > 0;
+  while (!(await isAsked())) await pause(10);
   other.postMessage('go');
   await new Promise(setImmediate);
   Atomics.wait(stored, 0, 0, 10_000);
